@@ -67,7 +67,7 @@ __version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:
-    """Import inference, displays and data sets at their first use.
+    """Import inference, plotting and datasets at their first use.
 
     They are a quarter of the modules, and most fits need none of them.
     """

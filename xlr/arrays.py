@@ -54,7 +54,7 @@ def is_array(x: object) -> bool:
     if is_dask(x):
         raise TypeError(
             "Dask arrays and tables are for LogisticRegression, LogisticRegressionCV, "
-            "logistic_path and infer. Here, pass x.compute()."
+            "logistic_path, logit and infer. Here, pass x.compute()."
         )
     _refuse_unsupported(x)
     if is_sparse(x):
@@ -168,9 +168,9 @@ def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
             return function(*arguments)
         return program(structure, fixed, traced)
 
-    for cls, names in _TRACED.items():
-        _register(cls, names)
-    _TRACED.clear()
+    for cls, names in _PYTREES.items():
+        _register_pytree(cls, names)
+    _PYTREES.clear()
     return call
 
 
@@ -192,10 +192,10 @@ _ARRAY = object()
 
 # Classes of arguments of compiled functions, and their attributes that hold arrays. The
 # first use of JAX registers them.
-_TRACED: dict[type, tuple[str, ...]] = {}
+_PYTREES: dict[type, tuple[str, ...]] = {}
 
 
-def traced(*names: str) -> Callable[[type], type]:
+def pytree(*names: str) -> Callable[[type], type]:
     """Let compiled functions take instances of a class.
 
     ``names`` are the attributes that hold arrays or instances of other such classes.
@@ -203,13 +203,13 @@ def traced(*names: str) -> Callable[[type], type]:
     """
 
     def mark(cls: type) -> type:
-        _TRACED[cls] = names
+        _PYTREES[cls] = names
         return cls
 
     return mark
 
 
-def _register(cls: type, names: tuple[str, ...]) -> None:
+def _register_pytree(cls: type, names: tuple[str, ...]) -> None:
     import jax
 
     def flatten(instance: Any) -> tuple[list[Any], tuple[Any, ...]]:
@@ -499,10 +499,10 @@ def memory_errors(x: Array) -> Iterator[None]:
         if not is_full:
             raise
         first_line, n_bytes = str(error).partition("\n")[0], free_bytes(x)
-        free = "" if n_bytes is None else f"{n_bytes:.3g} bytes are free there "
+        free = "" if n_bytes is None else f" with {n_bytes:.3g} bytes free"
         raise MemoryError(
-            f"The memory of {device_of(x)} is full: {free}({first_line}). Fit to fewer "
-            "rows, to X in a narrower dtype, or to chunks of Dask."
+            f"{device_of(x)} ran out of memory{free} ({first_line}). Fit to fewer "
+            "rows, to X in lower precision, or to chunks of Dask."
         ) from error
 
 

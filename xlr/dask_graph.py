@@ -52,7 +52,7 @@ def call(
         return task(*arguments, dask_key_name=f"xlr-{name}-{uuid.uuid4().hex}")
 
 
-def tree(
+def tree_reduce(
     tasks: Sequence[Delayed], combine: Callable[[Any, Any], Any], *, name: str
 ) -> Delayed:
     """Return a task that combines the results of tasks in their order, by a tree.
@@ -95,7 +95,7 @@ def parts_of(values: Any) -> list[Delayed]:
     return parts if isinstance(parts, list) else parts.ravel().tolist()
 
 
-def array_of(
+def array_from_tasks(
     tasks: Sequence[Delayed], row_counts: tuple[float, ...], like: Any, *, name: str
 ) -> Any:
     """Return a Dask array whose chunks of rows are the results of tasks.

@@ -18,7 +18,10 @@ def real_floating(z: Array) -> tuple[Array, Namespace]:
     if not arrays.is_array(z):
         z = xp.asarray(z)
     if xp.isdtype(z.dtype, "complex floating"):
-        raise TypeError(f"Expected real numbers, got an array of {z.dtype}.")
+        raise TypeError(
+            f"Expected real numbers, got an array of {z.dtype}. Pass the real part if "
+            "the imaginary part is zero."
+        )
     return xp.astype(z, arrays.floating_dtype(z, xp=xp), copy=False), xp
 
 

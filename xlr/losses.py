@@ -6,7 +6,8 @@ outputs (classes):
 
 - ``logits``: (n_rows, n_models, n_outputs)
 - ``targets``: (n_rows, n_models), or (n_rows, 1) shared by all models; class codes 0,
-  1, ... in the dtype of the logits, or shares if the loss takes shares
+  1, ... in the dtype of the logits, or class probabilities for the losses named
+  Share...
 - value: (n_rows, n_models); gradient and curvature: the shape of ``logits``
 """
 
@@ -74,8 +75,8 @@ class Loss(Protocol):
         The Hessian is then singular, and the objective adds curvature along its null
         space.
     is_canonical : bool
-        Whether the curvature is the same for all labels. Models with the same
-        coefficients and weights then share a Hessian.
+        Whether the curvature does not depend on the labels (canonical link). Models
+        with the same coefficients and weights then share a Hessian.
     """
 
     @property
@@ -237,7 +238,7 @@ class ShareLogisticLoss:
 
 @dataclass(frozen=True)
 class ShareSoftmaxLoss:
-    r"""Cross-entropy of shares y of all classes, (n_rows, n_outputs), in all models.
+    r"""Cross-entropy of class shares y, (n_rows, n_outputs), which all models share.
 
     .. math:: \ell(z, y) = \log \sum_k e^{z_k} - \sum_k y_k z_k
 
@@ -263,7 +264,7 @@ class ShareSoftmaxLoss:
         return value, exponential / (1 + others) - y
 
 
-def _mean(loss: Array, sample_weight: Array | None, *, xp: Namespace) -> Array:
+def _weighted_mean(loss: Array, sample_weight: Array | None, *, xp: Namespace) -> Array:
     """Return the weighted mean over the rows of an array (n,)."""
     if sample_weight is None:
         return xp.mean(loss)
@@ -303,7 +304,7 @@ def _check_shapes(
             )
 
 
-def _share(y: Array, log_probability: Array, *, xp: Namespace) -> Array:
+def _y_log_p(y: Array, log_probability: Array, *, xp: Namespace) -> Array:
     """Return y log(p), which is 0 for y = 0 also where the logarithm is infinite."""
     is_zero = (y == 0) & xp.isinf(log_probability)
     return y * xp.where(is_zero, xp.zeros_like(y), log_probability)
@@ -358,9 +359,9 @@ def binary_cross_entropy(
     _check_shapes(tuple(logits.shape), y, sample_weight)
     y = _placed_like(logits, y, xp=xp)
     with arrays.quiet():
-        loss = -_share(y, log_sigmoid(logits), xp=xp)
-        loss = loss - _share(1 - y, log_sigmoid(-logits), xp=xp)
-    return _mean(loss, sample_weight, xp=xp)
+        loss = -_y_log_p(y, log_sigmoid(logits), xp=xp)
+        loss = loss - _y_log_p(1 - y, log_sigmoid(-logits), xp=xp)
+    return _weighted_mean(loss, sample_weight, xp=xp)
 
 
 def cross_entropy(logits: Array, y: Array, sample_weight: Array | None = None) -> Array:
@@ -410,4 +411,4 @@ def cross_entropy(logits: Array, y: Array, sample_weight: Array | None = None) -
             logits[:, None, :], y[:, None], xp=xp
         )
         loss = loss[:, 0]
-    return _mean(loss, sample_weight, xp=xp)
+    return _weighted_mean(loss, sample_weight, xp=xp)

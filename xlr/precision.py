@@ -40,7 +40,7 @@ def _set_torch_precision() -> Callable[[], None]:
 
     try:
         precision = torch.get_float32_matmul_precision()
-    except RuntimeError:  # single backends have their own settings
+    except RuntimeError:  # a backend's own setting differs from the global one
         precision = None
     backends: list[Any] = [torch.backends.cuda, torch.backends.mkldnn]
     products = [each.matmul for each in backends if hasattr(each, "matmul")]

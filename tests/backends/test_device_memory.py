@@ -31,7 +31,7 @@ def test_memory_error_of_a_driver_becomes_memory_error(error, monkeypatch):
     monkeypatch.setattr(arrays, "free_bytes", lambda x: 1000)
     with (
         pytest.raises(
-            MemoryError, match=r"memory of cpu is full: 1e\+03 bytes"
+            MemoryError, match=r"cpu ran out of memory with 1e\+03 bytes free"
         ) as found,
         arrays.memory_errors(x),
     ):

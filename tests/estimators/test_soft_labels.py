@@ -175,7 +175,7 @@ def test_soft_fit_gives_the_same_model_on_every_library(place, dtype, assert_clo
         (3, np.asarray, np.ndarray.tolist),
     ],
 )
-@pytest.mark.filterwarnings("ignore:P is in other chunks")
+@pytest.mark.filterwarnings("ignore:P has other chunks")
 def test_soft_fit_gives_the_same_model_for_every_kind_of_rows(k, form, labels_form):
     for C in (1.0, np.inf):
         options = {"C": C, "tol": 1e-10}

@@ -224,5 +224,8 @@ def test_scores_refuse_wrong_weights_and_labels():
     model = xlr.LogisticRegression().fit(X, Y)
     with pytest.raises(ValueError, match="negative values"):
         model.score(X, Y, sample_weight=-np.ones(80))
-    with pytest.raises(ValueError, match="masked entries"):
+    with pytest.raises(ValueError, match=r"^y has .* masked entries"):
         model.score(X, np.ma.array(Y, mask=Y == 1))
+    weights = np.ma.array(np.ones(80), mask=Y == 1)
+    with pytest.raises(ValueError, match=r"^sample_weight has .* masked entries"):
+        model.score(X, Y, sample_weight=weights)

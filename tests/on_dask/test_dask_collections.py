@@ -116,7 +116,7 @@ def test_delayed_objects_of_dask_are_refused() -> None:
 
 def test_rechunk_warning_of_score_names_y() -> None:
     features = da.from_array(X, chunks=(100, 4))
-    with pytest.warns(UserWarning, match=r"^y is in other chunks than X"):
+    with pytest.warns(UserWarning, match=r"^y has other chunks than X"):
         score = IN_MEMORY.score(features, da.from_array(Y, chunks=60))
     assert score == IN_MEMORY.score(X, Y)
 

@@ -109,7 +109,7 @@ def test_rows_in_other_chunks_are_rechunked_with_a_warning(name, sizes):
     lazy = {key: lazily(values) for key, values in rows.items()}
     lazy[name] = lazily(rows[name], sizes)
     model = xlr.LogisticRegression(tol=1e-9)
-    match = f"^{name} is in other chunks than X, .*{name}.rechunk"
+    match = f"^{name} has other chunks than X, .*{name}.rechunk"
     with pytest.warns(UserWarning, match=match) as caught:
         model.fit(lazily(X), **lazy)
     assert [warning.filename for warning in caught] == [__file__]
@@ -293,7 +293,7 @@ REFUSED = {
     ),
     "no weight": (
         lambda: (lazily(X), CODES, lazily(0 * WEIGHTS)),
-        "weights are zero for all samples",
+        "All weights are zero: sample_weight times",
     ),
     "too much weight in a chunk": (
         lambda: (lazily(X), CODES, lazily(np.full(N, 1e307))),

@@ -4,7 +4,7 @@ from xlr.dask_graph import call, fetch
 from xlr.data.blocks import even_size
 from xlr.data.categorical_matrix import CategoricalMatrix
 from xlr.data.chunks import ChunkedRows, Chunks, PerRow, matrix_of
-from xlr.data.matrix import DenseMatrix, Matrix, Scaler, StandardizedMatrix
+from xlr.data.matrix import DenseMatrix, Matrix, Scaler, StandardizedMatrix, is_matrix
 from xlr.data.sparse_matrix import SparseMatrix, canonical
 from xlr.data.split_matrix import SplitMatrix, as_matrix, concatenated
 from xlr.data.statistics import (
@@ -40,6 +40,7 @@ __all__ = [
     "even_size",
     "fetch",
     "has_outliers",
+    "is_matrix",
     "matrix_of",
     "refuse_non_finite",
     "without_outliers",

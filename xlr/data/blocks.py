@@ -42,7 +42,8 @@ def map_reduce(
 def cut(n_samples: int, n_rows: int, *, n_threads: int = 1) -> list[slice]:
     """Cut ``n_samples`` rows into slices of about ``n_rows``.
 
-    Several slices are a multiple of the number of threads.
+    The number of slices, if above one, is a multiple of ``n_threads``, or
+    ``n_samples``.
     """
     n_blocks = math.ceil(n_samples / n_rows)
     if n_blocks <= 1:

@@ -18,9 +18,9 @@ from xlr.data.sparse_matrix import (
     ENTRY_COST,
     SparseMatrix,
     dense_sandwich,
-    enough_rows,
     gram_cost,
-    of_parts,
+    min_block_rows,
+    sparse_from_parts,
 )
 
 # Maximum pairs of columns of codes per one-hot column whose contingency tables take
@@ -39,14 +39,13 @@ MAX_SELECTION = 2**22
 INDEX_ROWS = 2**13
 
 
-@arrays.traced("indices", "stored")
+@arrays.pytree("indices", "stored")
 class CategoricalMatrix:
-    """Columns of category codes as a :class:`Matrix` of their one-hot columns.
+    """One-hot columns of categories, stored as one integer code per row.
 
-    NumPy reads each block of rows as a sparse matrix, and all blocks share their ones
-    and row ends.
-    In other libraries, a product looks coefficients up, and a product with the
-    transpose sums by level.
+    With NumPy, each block of rows is a SciPy sparse matrix. All blocks share their ones
+    and row ends. In other libraries, a product looks coefficients up, and a product
+    with the transpose sums by level.
 
     Parameters
     ----------
@@ -102,16 +101,16 @@ class CategoricalMatrix:
         has_missing = False
         if codes.shape[0]:
             ends = xp.stack([xp.min(codes, axis=0), xp.max(codes, axis=0)])
-            least, most = arrays.to_host(ends)
-            wrong = np.nonzero((least < -1) | (most >= levels))[0]
+            smallest, largest = arrays.to_host(ends)
+            wrong = np.nonzero((smallest < -1) | (largest >= levels))[0]
             if wrong.size:
                 j = wrong[0]
                 raise ValueError(
-                    f"Column {j} of codes has values from {least[j]} to {most[j]}, "
-                    f"expected -1 (no level) to {levels[j] - 1}. Pass the number of "
-                    "each level, from 0 up."
+                    f"Column {j} of codes has values from {smallest[j]} to "
+                    f"{largest[j]}, expected -1 (no level) to {levels[j] - 1}. Number "
+                    "the levels of each column from 0."
                 )
-            has_missing = bool((least < 0).any())
+            has_missing = bool((smallest < 0).any())
         device = arrays.device_of(codes)
         starts = np.cumsum([0, *levels[:-1]], dtype=np.int32)
         starts = arrays.move(starts, xp=xp, device=device)
@@ -159,7 +158,7 @@ class CategoricalMatrix:
 
     @cached_property
     def _sparse(self) -> SparseMatrix:
-        """Return the rows as a sparse matrix of NumPy, which shares the indices.
+        """Return the rows as a SciPy sparse matrix, which shares the indices.
 
         An additional last column is for rows without a level.
         """
@@ -177,7 +176,7 @@ class CategoricalMatrix:
         if width == len(self.n_levels):  # of codes, not of pairs
             ends = shared.setdefault((n_rows, indices.dtype), ends)
         parts = shared["ones"][:n], np.reshape(indices, -1), ends
-        rows = of_parts(csr_array, (n_rows, n_columns), parts)
+        rows = sparse_from_parts(csr_array, (n_rows, n_columns), parts)
         return SparseMatrix(rows, xp=self.xp, costs=(self.product_cost, self.gram_cost))
 
     def matvec(self, coef: Array, intercept: Array | None = None) -> Array:
@@ -202,13 +201,13 @@ class CategoricalMatrix:
         place = {"dtype": residual.dtype, "device": self.device}
         sums = self.xp.zeros((self.shape[1] + 1, residual.shape[1]), **place)
         for j in range(len(self.n_levels)):
-            sums = _added(sums, self.indices[:, j], residual, xp=self.xp)
+            sums = _index_add(sums, self.indices[:, j], residual, xp=self.xp)
         return sums[:-1, :].T
 
     def sandwich(self, columns: Array) -> Array:
         """Return A'A for A = [u_1 X, ..., u_m X]: (m n_columns, m n_columns)."""
-        few = len(self.n_levels) ** 2 <= PAIRS_PER_COLUMN * self.shape[1]
-        if few and self._shared is not None and columns.shape[1] == 1:
+        has_few_pairs = len(self.n_levels) ** 2 <= PAIRS_PER_COLUMN * self.shape[1]
+        if has_few_pairs and self._shared is not None and columns.shape[1] == 1:
             return self._contingency_tables(columns**2)
         return dense_sandwich(self, columns)
 
@@ -219,11 +218,11 @@ class CategoricalMatrix:
         """
         indices, p, start = self.indices, self.shape[1], 0
         gram = np.empty((p, p))
-        kind = np.int32 if (p + 1) ** 2 < 2**31 else np.int64
+        dtype = np.int32 if (p + 1) ** 2 < 2**31 else np.int64
         for j, n_levels in enumerate(self.n_levels):
             stop, width = start + n_levels, p + 1 - start
             own = np.minimum(indices[:, j : j + 1] - start, n_levels)  # or no level
-            pairs = own * kind(width) + (indices[:, j:] - start)
+            pairs = own * dtype(width) + (indices[:, j:] - start)
             one_hot = self._one_hot(pairs, (n_levels + 1) * width)
             sums = one_hot.transpose_matvec(weights)
             table = np.reshape(sums, (n_levels + 1, width))[:-1, :-1]
@@ -262,8 +261,8 @@ class CategoricalMatrix:
         new[chosen] = np.arange(chosen.size)
         starts = np.cumsum([0, *self.n_levels])
         counts = np.diff(np.searchsorted(chosen, starts))
-        left = arrays.move(np.nonzero(counts)[0], xp=xp, device=self.device)
-        indices = xp.take(self.indices, left, axis=1)
+        kept_codes = arrays.move(np.nonzero(counts)[0], xp=xp, device=self.device)
+        indices = xp.take(self.indices, kept_codes, axis=1)
         new = arrays.move(new, xp=xp, device=self.device)
         indices = xp.reshape(xp.take(new, xp.reshape(indices, (-1,))), indices.shape)
         return self._with(indices, tuple(counts[counts > 0].tolist()))
@@ -293,13 +292,13 @@ class CategoricalMatrix:
         """
         n, n_codes = self.shape[0], len(self.n_levels)
         n_rows = arrays.block_bytes(self.indices) // (8 * max(width, n_codes // 2))
-        enough = enough_rows(self, n_codes, least)
+        min_rows = min_block_rows(self, n_codes, least)
         if least > 1:
-            enough = max(enough, MIN_TABLE_ROWS)
-        return cut(n, max(n_rows, enough), n_threads=n_threads)
+            min_rows = max(min_rows, MIN_TABLE_ROWS)
+        return cut(n, max(n_rows, min_rows), n_threads=n_threads)
 
 
-def _added(sums: Any, index: Array, values: Array, *, xp: Namespace) -> Array:
+def _index_add(sums: Any, index: Array, values: Array, *, xp: Namespace) -> Array:
     """Return the sums with each row of values added at its index."""
     if hasattr(sums, "index_add"):  # torch
         return sums.index_add(0, index, values)

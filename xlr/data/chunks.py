@@ -15,13 +15,13 @@ from xlr import arrays, numpy_namespace
 from xlr.arrays import Array, Namespace
 from xlr.dask_graph import (
     Delayed,
-    array_of,
+    array_from_tasks,
     call,
     cancel,
     fetch,
     literal,
     send,
-    tree,
+    tree_reduce,
     workers_of,
 )
 from xlr.data.blocks import Sums, add
@@ -37,7 +37,7 @@ class Chunks:
 
     Attributes
     ----------
-    parts : list of Delayed
+    tasks : list of Delayed
         The chunks: arrays or matrices of shape (n_i, n_features).
     row_counts : tuple of int or float
         Number of rows of each chunk; NaN if unknown.
@@ -49,17 +49,17 @@ class Chunks:
         Row ids of the sample in memory; None before it is drawn.
     n_passes : int
         Number of reads of all chunks, with those that scanned the input.
-    kept : list of Delayed
-        Other results that a cluster keeps until the fit ends or fails.
+    persisted : list of Delayed
+        Tasks whose results the cluster keeps until the fit ends or fails.
     """
 
-    parts: list[Delayed]
+    tasks: list[Delayed]
     row_counts: tuple[float, ...]
     like: Matrix
     source: Any
     drawn: np.ndarray | None = None
     n_passes: int = 0
-    kept: list[Delayed] = field(default_factory=list)
+    persisted: list[Delayed] = field(default_factory=list)
 
     @property
     def dtype(self) -> Any:
@@ -67,7 +67,7 @@ class Chunks:
         return self.like.dtype
 
     @cached_property
-    def workers(self) -> list[Sequence[str]]:
+    def worker_addresses(self) -> list[Sequence[str]]:
         """Return the addresses of the workers that hold each chunk.
 
         These workers compute the sums of a pass. By default a scheduler steals tasks
@@ -92,29 +92,29 @@ class Chunks:
         *inputs: Sequence[Delayed],
         keep: Sequence[Delayed] = (),
     ) -> tuple[tuple[Any, ...], list[Delayed]]:
-        """Compute tasks as :func:`fetch` does. A failure cancels the kept results."""
+        """Compute tasks as :func:`fetch` does. A failure cancels persisted results."""
         try:
             results, kept = fetch(tasks, *inputs, keep=keep)
         except BaseException:
             # The error of a client and its traceback form a reference cycle.
-            cancel(self.kept)
+            cancel(self.persisted)
             raise
-        self.kept.extend(kept)
+        self.persisted.extend(kept)
         return results, kept
 
-    def of_each(
+    def map_tasks(
         self,
         functions: Sequence[Callable[..., Any]],
         *inputs: Sequence[Delayed],
         name: str,
-        at_holders: bool = True,
+        local: bool = True,
     ) -> list[Delayed]:
         """Return tasks that apply a function to the inputs of each chunk.
 
-        With ``at_holders``, the worker that holds a chunk computes its task.
+        With ``local``, the worker that holds a chunk computes its task.
         """
-        workers = self.workers if at_holders else [()] * len(self.parts)
-        of_chunks = zip(functions, workers, *inputs)
+        addresses = self.worker_addresses if local else [()] * len(self.tasks)
+        of_chunks = zip(functions, addresses, *inputs)
         return [
             call(partial(_with_position, i, function), *chunk, name=name, at=at)
             for i, (function, at, *chunk) in enumerate(of_chunks)
@@ -133,10 +133,10 @@ class Chunks:
         Without ``reads_rows`` the function gets None in place of X.
         """
         self.n_passes += reads_rows
-        n_chunks = len(self.parts)
-        inputs = self.parts if reads_rows else [literal(None)] * n_chunks, *others
-        results = self.of_each([function] * n_chunks, *inputs, name=name)
-        return self.fetch([tree(results, combine, name=name)], *inputs)[0][0]
+        n_chunks = len(self.tasks)
+        inputs = self.tasks if reads_rows else [literal(None)] * n_chunks, *others
+        results = self.map_tasks([function] * n_chunks, *inputs, name=name)
+        return self.fetch([tree_reduce(results, combine, name=name)], *inputs)[0][0]
 
     def map(
         self,
@@ -155,10 +155,10 @@ class Chunks:
             Example of a result, with any number of rows.
         name : str
         """
-        functions, inputs = [function] * len(self.parts), (self.parts, *others)
+        functions, inputs = [function] * len(self.tasks), (self.tasks, *others)
         # A search for the holder of a chunk would wait for the chunk.
-        results = self.of_each(functions, *inputs, name=name, at_holders=False)
-        return array_of(results, self.row_counts, like, name=name)
+        results = self.map_tasks(functions, *inputs, name=name, local=False)
+        return array_from_tasks(results, self.row_counts, like, name=name)
 
 
 def _with_position(position: int, function: Callable[..., Any], *chunk: Any) -> Any:
@@ -181,13 +181,13 @@ class PerRow(NamedTuple):
 
     Attributes
     ----------
-    parts : list of Delayed
+    tasks : list of Delayed
         Values of each chunk.
     sampled : array of shape (n_sampled, ...)
         Values of the sample.
     """
 
-    parts: list[Delayed]
+    tasks: list[Delayed]
     sampled: Array
 
 
@@ -224,7 +224,7 @@ class ChunkedRows:
 
         ``keep`` computes them, and keeps them on the workers of the chunks.
         """
-        inputs = zip(self.targets, *(values.parts for values in per_row))
+        inputs = zip(self.targets, *(values.tasks for values in per_row))
         targets = [call(function, *chunk, name="targets") for chunk in inputs]
         if keep:
             _, targets = self.X.fetch([], self.targets, keep=targets)
@@ -258,7 +258,7 @@ class ChunkedRows:
         return self.X.map_reduce(
             on_chunk,
             self.targets,
-            none if per_row is None else per_row.parts,
+            none if per_row is None else per_row.tasks,
             combine=options["combine"],
             name=name,
             reads_rows=reads_rows,

@@ -20,7 +20,7 @@ GRAM_SPEEDUP = 20
 MIN_BLOCK_ROWS = 1024
 
 
-@arrays.traced("mean", "scale", "varies")
+@arrays.pytree("mean", "scale", "varies")
 @dataclass(frozen=True)
 class Scaler:
     r"""The change of variables z = (x - mean) / scale.
@@ -77,7 +77,7 @@ class Scaler:
         return coef, intercept - coef @ self.mean
 
     def gradient(self, coef: Array, intercept: Array) -> tuple[Array, Array]:
-        """Map the gradient in (w, b) to that in (v, c), by the chain rule."""
+        """Map the gradient in (w, b) to the gradient in (v, c), by the chain rule."""
         coef = (coef - intercept[:, None] * self.mean) / self.scale
         return coef * self.varies, intercept
 
@@ -144,7 +144,8 @@ class Matrix(Protocol):
     def sandwich(self, columns: Array) -> Array:
         """Return A'A for A = [diag(u_1) X, ..., diag(u_m) X], u_k the k-th column.
 
-        The result has the dtype of the columns, which may be float32 for a float64 X.
+        Products may have the dtype of the columns, such as float32 for a float64 X. The
+        result has the widest dtype.
         """
 
     def sandwich_diagonal(self, weights: Array) -> Array:
@@ -169,10 +170,19 @@ class Matrix(Protocol):
         """Return a dense array of the same numbers."""
 
     def row_slices(self, width: int, least: int, n_threads: int) -> list[slice]:
-        """Cut the rows for a pass with temporaries of ``width`` numbers per row."""
+        """Cut the rows for a pass.
+
+        Temporaries have ``width`` numbers per row. Blocks have about ``least`` rows or
+        more, except where ``n_threads`` share fewer rows.
+        """
 
 
-@arrays.traced("stored")
+def is_matrix(X: Any) -> bool:
+    """Return whether X is a :class:`Matrix` of this library or a user."""
+    return hasattr(type(X), "transpose_matvec")
+
+
+@arrays.pytree("stored")
 class DenseMatrix:
     """A dense array as a :class:`Matrix`.
 
@@ -295,7 +305,7 @@ class DenseMatrix:
         return cut(self.shape[0], max(1, least, n_rows), n_threads=n_threads)
 
 
-@arrays.traced("matrix", "scaler", "stored")
+@arrays.pytree("matrix", "scaler", "stored")
 class StandardizedMatrix:
     r"""A matrix with centred and scaled columns, z = (x - mean) / scale.
 
@@ -322,7 +332,7 @@ class StandardizedMatrix:
         self.dtype, self.shape, self.stored = matrix.dtype, matrix.shape, matrix.stored
         self.product_cost, self.gram_cost = matrix.product_cost, matrix.gram_cost
         self._is_dense = isinstance(matrix, DenseMatrix)
-        self._is_explicit = self._is_dense and not scaler.keeps_digits(
+        self._loses_digits = self._is_dense and not scaler.keeps_digits(
             matrix.dtype, xp=self.xp
         )
 
@@ -342,7 +352,7 @@ class StandardizedMatrix:
     def sandwich(self, columns: Array) -> Array:
         """Return A'A for A = [u_1 Z, ..., u_m Z]: (m n_columns, m n_columns)."""
         if self._is_dense:
-            return self._centred().sandwich(columns)
+            return self._standardized_copy().sandwich(columns)
         xp, (_, m), p = self.xp, columns.shape, self.shape[1]
         gram = xp.reshape(self.matrix.sandwich(columns), (m, p, m, p))
         # The same sums with 1 instead of x: x'u_k u_l, and u_k'u_l.
@@ -360,7 +370,7 @@ class StandardizedMatrix:
     def sandwich_diagonal(self, weights: Array) -> Array:
         """Return the diagonal of Z' diag(h) Z for each column h of ``weights``."""
         if self._is_dense:
-            return self._centred().sandwich_diagonal(weights)
+            return self._standardized_copy().sandwich_diagonal(weights)
         xp, scaler = self.xp, self.scaler
         squares = self.matrix.sandwich_diagonal(weights)
         product = self.matrix.transpose_matvec(weights)
@@ -376,21 +386,25 @@ class StandardizedMatrix:
 
     def explicit(self) -> Any:
         """Return dense rows centred and scaled; return sparse rows unchanged."""
-        return self._centred() if self._is_dense else self
+        return self._standardized_copy() if self._is_dense else self
 
-    def _centred(self) -> DenseMatrix:
+    def _standardized_copy(self) -> DenseMatrix:
         dense = self.to_dense()
         return DenseMatrix(dense, self.dtype, xp=self.xp, device=self.device)
 
     def take_rows(self, rows: slice | Array) -> Any:
-        """Return some rows: a slice without a copy, or a centred copy by indices."""
+        """Return some rows.
+
+        Dense rows are copied, centred and scaled if taken by index, or if the means
+        would cost digits; other rows stay raw.
+        """
         matrix = self.matrix.take_rows(rows)
         taken = StandardizedMatrix.__new__(StandardizedMatrix)
         taken.__dict__.update(
             self.__dict__, matrix=matrix, shape=matrix.shape, stored=matrix.stored
         )
-        if self._is_dense and (self._is_explicit or not isinstance(rows, slice)):
-            return taken._centred()
+        if self._is_dense and (self._loses_digits or not isinstance(rows, slice)):
+            return taken._standardized_copy()
         return taken
 
     def take_columns(self, columns: Array) -> Any:

@@ -25,10 +25,10 @@ ENTRY_COST = 4
 PAIR_COST = 25
 ADDITION_COST = 64
 
-# Numbers of a block of rows that is made dense for a Gram matrix (64 MB), and its
-# minimum rows: the addition of the matrices then costs less than the products.
-DENSE_NUMBERS = 2**23
-LEAST_DENSE_ROWS = 1024
+# Maximum entries of a block of rows made dense for a Gram matrix (64 MB), and its
+# minimum rows, which take precedence: adding the sums must cost less than the products.
+MAX_DENSE_ENTRIES = 2**23
+MIN_DENSE_ROWS = 1024
 
 # Maximum scale, and inverse of a scale, whose square stays within the range of float32.
 MAX_SCALE = 1e9
@@ -39,7 +39,7 @@ class SparseMatrix:
 
     Parameters
     ----------
-    rows : sparse CSR array of shape (n_rows, n_columns)
+    csr : sparse CSR array of shape (n_rows, n_columns)
     xp : namespace
         Namespace of the entries.
     costs : tuple of two floats, default=None
@@ -47,39 +47,37 @@ class SparseMatrix:
     """
 
     def __init__(
-        self, rows: Any, *, xp: Namespace, costs: tuple[float, float] | None = None
+        self, csr: Any, *, xp: Namespace, costs: tuple[float, float] | None = None
     ) -> None:
-        self._rows = rows
-        self._transposed = _transposed(rows)
+        self._csr = csr
+        self._csc_transpose = _csc_transpose(csr)
         self.xp = xp
-        self.device = arrays.device_of(rows.data)
-        self.dtype = rows.dtype
-        self.shape = rows.shape
-        self.stored = rows.data
-        self.product_cost, self.gram_cost = costs or _costs(rows, xp=xp)
+        self.device = arrays.device_of(csr.data)
+        self.dtype = csr.dtype
+        self.shape = csr.shape
+        self.stored = csr.data
+        self.product_cost, self.gram_cost = costs or _costs(csr, xp=xp)
         self._views: dict[tuple[int, int], SparseMatrix] = {}
 
-    def _with(self, rows: Any) -> SparseMatrix:
+    def _with(self, csr: Any) -> SparseMatrix:
         """Return a matrix of other rows, of the same costs."""
-        return SparseMatrix(rows, xp=self.xp, costs=(self.product_cost, self.gram_cost))
+        return SparseMatrix(csr, xp=self.xp, costs=(self.product_cost, self.gram_cost))
 
     def _with_entries(self, data: Array) -> SparseMatrix:
         """Return a matrix with other entries at the same positions."""
-        rows = self._rows
-        parts = data, rows.indices, rows.indptr
-        return self._with(of_parts(type(rows), self.shape, parts))
+        return self._with(_replace_entries(self._csr, data))
 
     @cached_property
     def _by_column(self) -> Any:
-        return self._rows.tocsc()
+        return self._csr.tocsc()
 
     def matvec(self, coef: Array, intercept: Array | None = None) -> Array:
         """Return X W' + b: (n_rows, m)."""
         coef = self.xp.astype(coef, self.dtype, copy=False)
         if coef.shape[0] == 1:
-            product = (self._rows @ coef[0, :])[:, None]
+            product = (self._csr @ coef[0, :])[:, None]
         else:
-            product = self._rows @ coef.T
+            product = self._csr @ coef.T
         if intercept is not None:
             product += self.xp.astype(intercept, self.dtype, copy=False)
         return product
@@ -87,21 +85,21 @@ class SparseMatrix:
     def transpose_matvec(self, residual: Array, total: Array | None = None) -> Array:
         """Return R'X, (m, n_columns), in the widest dtype."""
         if residual.shape[1] == 1:
-            product = (self._transposed @ residual[:, 0])[None, :]
+            product = (self._csc_transpose @ residual[:, 0])[None, :]
         else:
-            product = (self._transposed @ residual).T
+            product = (self._csc_transpose @ residual).T
         return arrays.widened(product, xp=self.xp)
 
     def sandwich(self, columns: Array) -> Array:
         """Return A'A for A = [u_1 X, ..., u_m X], by pairs of entries or dense rows."""
         if columns.shape[1] == 1 and self.gram_cost < self.shape[1] ** 2 / GRAM_SPEEDUP:
-            A = self._rows.multiply(columns).tocsr()
+            A = self._csr.multiply(columns).tocsr()
             return arrays.widened((A.T @ A).toarray(), xp=self.xp)
         return dense_sandwich(self, columns)
 
     def sandwich_diagonal(self, weights: Array) -> Array:
         """Return the diagonal of X' diag(h) X for each column h of ``weights``."""
-        return self._with_entries(self._rows.data**2).transpose_matvec(weights)
+        return self._with_entries(self._csr.data**2).transpose_matvec(weights)
 
     def explicit(self) -> SparseMatrix:
         """Return the matrix itself: it is never made dense."""
@@ -110,14 +108,14 @@ class SparseMatrix:
     def take_rows(self, rows: slice | Array) -> SparseMatrix:
         """Return some rows; a slice shares its entries."""
         if not isinstance(rows, slice):
-            return self._with(self._rows[rows, :])
+            return self._with(self._csr[rows, :])
         start, stop, _ = rows.indices(self.shape[0])
         if (start, stop) not in self._views:
-            X = self._rows
+            X = self._csr
             ends = X.indptr[start : stop + 1]
             first, last = arrays.to_host(ends[[0, -1]]).tolist()
             parts = X.data[first:last], X.indices[first:last], ends - first
-            view = of_parts(type(X), (stop - start, X.shape[1]), parts)
+            view = sparse_from_parts(type(X), (stop - start, X.shape[1]), parts)
             self._views[start, stop] = self._with(view)
         return self._views[start, stop]
 
@@ -129,7 +127,7 @@ class SparseMatrix:
         """Return the same numbers in float32 or float64."""
         if dtype == self.dtype:
             return self
-        return self._with_entries(self.xp.astype(self._rows.data, dtype))
+        return self._with_entries(self.xp.astype(self._csr.data, dtype))
 
     def standardized(self, scaler: Scaler) -> StandardizedMatrix:
         """Return the matrix with centred and scaled columns.
@@ -139,7 +137,7 @@ class SparseMatrix:
         matrix would subtract their squares. Entries are scaled if their squares might
         exceed the range of float32.
         """
-        xp, rows = self.xp, self._rows
+        xp, csr = self.xp, self._csr
         mean, scale = scaler.mean, scaler.scale
         max_ratio = max(4.0, max_mean_to_std(self.dtype, xp=xp) ** 0.5)
         is_far = xp.abs(mean) > max_ratio * scale
@@ -149,35 +147,33 @@ class SparseMatrix:
         if not (any_far or any_extreme):
             return StandardizedMatrix(self, scaler)
         if any_far:
-            rows = _shifted(rows, xp.astype(mean, self.dtype), is_far, xp=xp)
+            csr = _shifted(csr, xp.astype(mean, self.dtype), is_far, xp=xp)
             mean = xp.where(is_far, xp.zeros_like(mean), mean)
         if any_extreme:
-            entries = rows.data / xp.take(xp.astype(scale, self.dtype), rows.indices)
-            rows = of_parts(
-                type(rows), self.shape, (entries, rows.indices, rows.indptr)
-            )
+            entries = csr.data / xp.take(xp.astype(scale, self.dtype), csr.indices)
+            csr = _replace_entries(csr, entries)
             mean, scale = mean / scale, xp.ones_like(scale)
-        matrix = SparseMatrix(rows, xp=xp)
+        matrix = SparseMatrix(csr, xp=xp)
         return StandardizedMatrix(matrix, Scaler(mean, scale, scaler.varies))
 
     def to_dense(self) -> Array:
         """Return a dense array of the same numbers."""
-        return self._rows.toarray()
+        return self._csr.toarray()
 
     def row_slices(self, width: int, least: int, n_threads: int) -> list[slice]:
         """Cut the rows into a block for each thread, or more for wide temporaries.
 
         A block has more entries than the sums to which it adds.
         """
-        n, n_entries = self.shape[0], max(1, self._rows.nnz)
+        n, n_entries = self.shape[0], max(1, self._csr.nnz)
         size = self.xp.finfo(self.dtype).bits // 8
         block = arrays.block_bytes(self.stored)
         # Only temporaries must fit: products with entries do not wait for memory.
         n_rows = block // (size * width)
         if 8 * n * max(n_entries / n, width) > block:
             n_rows = min(n_rows, math.ceil(n / n_threads))
-        enough = enough_rows(self, n_entries / n, least)
-        return cut(n, max(n_rows, enough), n_threads=n_threads)
+        min_rows = min_block_rows(self, n_entries / n, least)
+        return cut(n, max(n_rows, min_rows), n_threads=n_threads)
 
 
 def dense_sandwich(matrix: Any, columns: Array) -> Array:
@@ -188,7 +184,7 @@ def dense_sandwich(matrix: Any, columns: Array) -> Array:
         return (dense.sandwich(columns[rows, :]),)
 
     (n_rows, p), m = matrix.shape, columns.shape[1]
-    step = max(LEAST_DENSE_ROWS, DENSE_NUMBERS // (m * p))
+    step = max(MIN_DENSE_ROWS, MAX_DENSE_ENTRIES // (m * p))
     (total,) = map_reduce(gram, cut(n_rows, step))
     return total
 
@@ -201,20 +197,22 @@ def canonical(X: Any) -> Any:
     return X
 
 
-def _shifted(rows: Any, shift: Array, chosen: Array, *, xp: Namespace) -> Any:
+def _shifted(csr: Any, shift: Array, chosen: Array, *, xp: Namespace) -> Any:
     """Subtract a number from all rows of the chosen columns.
 
     This stores few further entries: a mean far from zero, in standard deviations, is
     that of a column with few zeros.
     """
-    n_samples, (columns,) = rows.shape[0], xp.nonzero(chosen)
+    n_samples, (columns,) = csr.shape[0], xp.nonzero(chosen)
     ends = columns.shape[0] * xp.arange(n_samples + 1, device=arrays.device_of(columns))
-    indices = xp.tile(xp.astype(columns, rows.indices.dtype), (n_samples,))
+    indices = xp.tile(xp.astype(columns, csr.indices.dtype), (n_samples,))
     entries = xp.tile(xp.take(shift, columns), (n_samples,))
-    return rows - type(rows)((entries, indices, ends), shape=rows.shape)
+    return csr - type(csr)((entries, indices, ends), shape=csr.shape)
 
 
-def of_parts(kind: Any, shape: tuple[int, int], parts: tuple[Array, ...]) -> Any:
+def sparse_from_parts(
+    kind: Any, shape: tuple[int, int], parts: tuple[Array, ...]
+) -> Any:
     """Return a sparse array of entries, indices and row ends, without a copy.
 
     SciPy's constructor would copy a part that is less than half of its array.
@@ -225,11 +223,16 @@ def of_parts(kind: Any, shape: tuple[int, int], parts: tuple[Array, ...]) -> Any
     return matrix
 
 
-def _transposed(rows: Any) -> Any:
+def _replace_entries(csr: Any, data: Array) -> Any:
+    """Return a sparse array with other entries at the same positions."""
+    return sparse_from_parts(type(csr), csr.shape, (data, csr.indices, csr.indptr))
+
+
+def _csc_transpose(csr: Any) -> Any:
     """Return the transpose without a copy."""
-    parts = rows.data, rows.indices, rows.indptr
-    csr_class: Any = type(rows)
-    return of_parts(_csc_class(csr_class), rows.shape[::-1], parts)
+    parts = csr.data, csr.indices, csr.indptr
+    csr_class: Any = type(csr)
+    return sparse_from_parts(_csc_class(csr_class), csr.shape[::-1], parts)
 
 
 @cache
@@ -237,15 +240,15 @@ def _csc_class(csr_class: Any) -> Any:
     return type(csr_class((1, 1)).T)
 
 
-def _costs(rows: Any, *, xp: Namespace) -> tuple[float, float]:
+def _costs(csr: Any, *, xp: Namespace) -> tuple[float, float]:
     """Return the times of a product and of a Gram matrix per row."""
-    lengths = xp.astype(xp.diff(rows.indptr), xp.float64)
+    lengths = xp.astype(xp.diff(csr.indptr), xp.float64)
     pairs = float(arrays.to_host(xp.mean(lengths * lengths)))
-    n_rows, n_columns = rows.shape
-    return ENTRY_COST * rows.nnz / n_rows, gram_cost(pairs, n_columns)
+    n_rows, n_columns = csr.shape
+    return ENTRY_COST * csr.nnz / n_rows, gram_cost(pairs, n_columns)
 
 
-def enough_rows(matrix: Any, n_entries: float, least: int) -> int:
+def min_block_rows(matrix: Any, n_entries: float, least: int) -> int:
     """Return the rows of a block whose products take longer than adding its sums.
 
     ``n_entries`` is the number of entries per row. Only passes with Gram matrices have

@@ -10,18 +10,18 @@ from xlr import arrays
 from xlr.arrays import Array
 from xlr.data.blocks import cut, map_reduce
 from xlr.data.categorical_matrix import CategoricalMatrix
-from xlr.data.matrix import DenseMatrix, Matrix, Scaler
+from xlr.data.matrix import DenseMatrix, Matrix, Scaler, is_matrix
 from xlr.data.sparse_matrix import (
-    DENSE_NUMBERS,
-    LEAST_DENSE_ROWS,
+    MAX_DENSE_ENTRIES,
+    MIN_DENSE_ROWS,
     SparseMatrix,
     canonical,
 )
 
 
-@arrays.traced("parts", "stored")
+@arrays.pytree("parts", "stored")
 class SplitMatrix:
-    """Matrices with the same rows, side by side, as a :class:`Matrix`.
+    """Dense, sparse and categorical columns side by side, as one X.
 
     Parameters
     ----------
@@ -54,12 +54,12 @@ class SplitMatrix:
     ) -> None:
         if not parts:
             raise ValueError("parts is empty, expected at least one matrix.")
-        matrices = [_read(part) for part in parts]
+        matrices = [_as_part(part) for part in parts]
         counts = sorted({part.shape[0] for part in matrices})
         if len(counts) > 1:
             raise ValueError(
-                f"The parts have {', '.join(map(str, counts))} rows, expected as many "
-                "in each. Pass columns of the same rows."
+                f"The parts have {', '.join(map(str, counts))} rows, expected the same "
+                "number in each. Pass columns of the same rows."
             )
         xp = matrices[0].xp
         numbers = [part for part in matrices if not _holds_codes(part)] or matrices
@@ -93,7 +93,7 @@ class SplitMatrix:
         made._set(parts)
         return made
 
-    def _places(self) -> Iterator[tuple[Any, int, int]]:
+    def _column_ranges(self) -> Iterator[tuple[Any, int, int]]:
         """Yield each part with its first column and the one after its last."""
         ends = itertools.accumulate(part.shape[1] for part in self.parts)
         for part, end in zip(self.parts, ends):
@@ -102,7 +102,7 @@ class SplitMatrix:
     def matvec(self, coef: Array, intercept: Array | None = None) -> Array:
         """Return X W' + b: (n_rows, m)."""
         product = intercept
-        for part, start, end in self._places():
+        for part, start, end in self._column_ranges():
             own = part.matvec(coef[:, start:end])
             product = own if product is None else product + own
         return self.xp.astype(product, self.dtype, copy=False)
@@ -120,19 +120,20 @@ class SplitMatrix:
             width = part.shape[1]
             blocks[i, i] = xp.reshape(part.sandwich(columns), (m, width, m, width))
             for k in range(i):
-                blocks[i, k] = self._between(i, k, columns)
+                blocks[i, k] = self._cross_sandwich(i, k, columns)
                 blocks[k, i] = xp.permute_dims(blocks[i, k], (2, 3, 0, 1))
         n = range(len(self.parts))
         rows = [xp.concat([blocks[i, k] for k in n], axis=3) for i in n]
         return xp.reshape(xp.concat(rows, axis=1), (m * p, m * p))
 
-    def _between(self, i: int, k: int, columns: Array) -> Array:
+    def _cross_sandwich(self, i: int, k: int, columns: Array) -> Array:
         """Return the sums of u_a x_i u_b x_k: (m, width of i, m, width of k).
 
         The narrower part is made dense, a block of rows at a time.
         """
         if self.parts[i].shape[1] > self.parts[k].shape[1]:
-            return self.xp.permute_dims(self._between(k, i, columns), (2, 3, 0, 1))
+            swapped = self._cross_sandwich(k, i, columns)
+            return self.xp.permute_dims(swapped, (2, 3, 0, 1))
         xp, (n, m) = self.xp, columns.shape
         small, large = self.parts[i], self.parts[k]
         width = small.shape[1]
@@ -146,7 +147,7 @@ class SplitMatrix:
             )
             return (large.take_rows(rows).transpose_matvec(weighted),)
 
-        step = max(LEAST_DENSE_ROWS, DENSE_NUMBERS // (m * m * width))
+        step = max(MIN_DENSE_ROWS, MAX_DENSE_ENTRIES // (m * m * width))
         (total,) = map_reduce(sums, cut(n, step))
         total = xp.reshape(total, (m, m, width, large.shape[1]))
         return xp.permute_dims(total, (0, 2, 1, 3))
@@ -167,11 +168,11 @@ class SplitMatrix:
     def take_columns(self, columns: Array) -> SplitMatrix:
         """Return a copy of some columns, by their ascending indices on the device."""
         chosen, parts = arrays.to_host(columns), []
-        for part, start, end in self._places():
-            here = chosen[(chosen >= start) & (chosen < end)] - start
-            if here.size:
-                here = arrays.move(here, xp=self.xp, device=self.device)
-                parts.append(part.take_columns(here))
+        for part, start, end in self._column_ranges():
+            part_columns = chosen[(chosen >= start) & (chosen < end)] - start
+            if part_columns.size:
+                part_columns = arrays.move(part_columns, xp=self.xp, device=self.device)
+                parts.append(part.take_columns(part_columns))
         return self._with(parts)
 
     def astype(self, dtype: Any) -> SplitMatrix:
@@ -187,7 +188,7 @@ class SplitMatrix:
         if self.shape[0] * self.shape[1] * size <= arrays.block_bytes(self.stored):
             return DenseMatrix(self.to_dense(), xp=self.xp).standardized(scaler)
         parts = []
-        for part, start, end in self._places():
+        for part, start, end in self._column_ranges():
             values = scaler.mean, scaler.scale, scaler.varies
             own = Scaler(*(value[start:end] for value in values))
             parts.append(part.standardized(own))
@@ -205,7 +206,7 @@ class SplitMatrix:
 
 def as_matrix(X: Any) -> Matrix:
     """Return an array or a sparse CSR array in canonical form as a matrix."""
-    if hasattr(type(X), "transpose_matvec"):
+    if is_matrix(X):
         matrix: Matrix = X
         return matrix
     kind: Any = SparseMatrix if arrays.is_sparse(X) else DenseMatrix
@@ -221,7 +222,7 @@ def concatenated(blocks: Sequence[Any]) -> Any:
     return first._with(first.xp.concat([block.stored for block in blocks]))
 
 
-def _read(part: Any) -> Matrix:
+def _as_part(part: Any) -> Matrix:
     """Return a part as a matrix; a sparse matrix has canonical form."""
     if len(part.shape) != 2:
         raise ValueError(

@@ -19,8 +19,8 @@ SAMPLED_ROWS, MAX_SAMPLED_ENTRIES = 25, 1e6
 # Number of entries for the location and spread of columns with outliers (10 ms).
 LOCATION_ENTRIES = 10**5
 
-# Minimum ratio of standard deviation and spread of most values that means outliers. In
-# standard deviations, differences between the other values would vanish.
+# Ratio of standard deviation to spread of most values above which a column has
+# outliers: dividing by the standard deviation would hide the other differences.
 MIN_OUTLIER_RATIO = 1e3
 
 # A column with fewer than MIN_GAPS gaps between its values in the sampled rows may be
@@ -47,7 +47,7 @@ class ColumnStatistics(NamedTuple):
 
     @arrays.quiet()
     def merged(self, other: ColumnStatistics, *, xp: Namespace) -> ColumnStatistics:
-        r"""Return the statistics of the rows of both.
+        r"""Return the statistics of two sets of rows together.
 
         With the shares a and b of the weights and the difference d of the means,
 
@@ -107,7 +107,7 @@ def column_statistics(
         return statistics
     columns = data.take_columns(arrays.move(inaccurate, xp=xp, device=data.device))
     all_names = names() if names else [f"x{j}" for j in range(data.n_features)]
-    shifted = _about_a_row(columns, weight, [all_names[j] for j in inaccurate])
+    shifted = _shifted_statistics(columns, weight, [all_names[j] for j in inaccurate])
     return _replaced(statistics, inaccurate, arrays.to_host(xp.stack(shifted)), xp=xp)
 
 
@@ -115,10 +115,10 @@ def _replaced(
     statistics: ColumnStatistics, columns: np.ndarray, new: Any, *, xp: Namespace
 ) -> ColumnStatistics:
     """Return statistics with another mean and standard deviation for some columns."""
-    both = np.array(arrays.to_host(xp.stack([statistics.mean, statistics.std])))
-    both[:, columns] = new
-    both = arrays.move(both, xp=xp, device=arrays.device_of(statistics.mean))
-    return statistics._replace(mean=both[0, :], std=both[1, :])
+    stacked = np.array(arrays.to_host(xp.stack([statistics.mean, statistics.std])))
+    stacked[:, columns] = new
+    stacked = arrays.move(stacked, xp=xp, device=arrays.device_of(statistics.mean))
+    return statistics._replace(mean=stacked[0, :], std=stacked[1, :])
 
 
 @arrays.pure
@@ -141,7 +141,7 @@ def _keeps_digits(mean: Array, variance: Array, *, xp: Namespace) -> Array:
     return (mean * mean <= limit * variance) & (variance > smallest)
 
 
-def _about_a_row(
+def _shifted_statistics(
     data: TrainingData, weight: Array, names: list[str]
 ) -> tuple[Array, Array]:
     """Return mean and standard deviation from sums about a row, or about the mean."""
@@ -151,7 +151,7 @@ def _about_a_row(
     shift = data.take_rows(row, data.accumulation_dtype).matrix.to_dense()[0, :]
     for _ in range(2):
         first, second, largest = data.map_reduce(
-            _shifted_sums, shift, weight, combine=_combined
+            _shifted_means, shift, weight, combine=_combined
         )
         variance = second - first * first
         mean = shift + first
@@ -173,7 +173,7 @@ def _about_a_row(
     return mean, xp.sqrt(variance)
 
 
-def _shifted_sums(
+def _shifted_means(
     block: Block, shift: Array, weight: Array
 ) -> tuple[Array, Array, Array]:
     """Return weighted means of u and u^2 and the largest abs(u), for u = x - shift.
@@ -190,7 +190,7 @@ def _shifted_sums(
 
 
 def _combined(a: tuple[Array, ...], b: tuple[Array, ...]) -> tuple[Array, ...]:
-    """Combine the results of :func:`_shifted_sums` for two parts of the rows."""
+    """Combine the results of :func:`_shifted_means` for two parts of the rows."""
     xp = arrays.namespace(a[2])
     return a[0] + b[0], a[1] + b[1], xp.maximum(a[2], b[2])
 
@@ -214,31 +214,31 @@ def without_outliers(matrix: Matrix, statistics: ColumnStatistics) -> ColumnStat
         return statistics
     # 1. Columns that may have outliers, by a few rows.
     mean, std = arrays.to_host(xp.stack([statistics.mean, statistics.std]))
-    _, gap, n_gaps = _gaps(matrix, SAMPLED_ROWS)
-    is_wide = (std > MIN_OUTLIER_RATIO * gap * n_gaps) & (gap > 0)
+    _, gap, n_gaps = _gap_statistics(matrix, SAMPLED_ROWS)
+    is_outlying = (std > MIN_OUTLIER_RATIO * gap * n_gaps) & (gap > 0)
     # Few rows hold most of the squares of a column that is not of zeros and ones.
     squares = mean * mean + std * std
     is_rare = (n_gaps < MIN_GAPS) & (n_samples * mean * mean < MAX_RARE_ROWS * squares)
-    is_rare &= (std > 0) & ~is_wide & (np.abs(squares - mean) > 1e-6 * squares)
+    is_rare &= (std > 0) & ~is_outlying & (np.abs(squares - mean) > 1e-6 * squares)
     (rare,) = np.nonzero(is_rare)
     rare = rare[np.argsort(-std[rare])][:MAX_RARE_COLUMNS]
-    candidates = np.concatenate([np.nonzero(is_wide)[0], rare])
+    candidates = np.concatenate([np.nonzero(is_outlying)[0], rare])
     if not candidates.size:
         return statistics
     # 2. Their spread, by more rows.
     columns = arrays.move(candidates, xp=xp, device=matrix.device)
     n_rows = max(SAMPLED_ROWS, LOCATION_ENTRIES // candidates.size)
-    values, gap, n_gaps = _gaps(matrix.take_columns(columns), n_rows)
+    values, gap, n_gaps = _gap_statistics(matrix.take_columns(columns), n_rows)
     spread = gap * n_gaps
-    is_wide = (std[candidates] > MIN_OUTLIER_RATIO * spread) & (spread > 0)
-    if not is_wide.any():
+    is_outlying = (std[candidates] > MIN_OUTLIER_RATIO * spread) & (spread > 0)
+    if not is_outlying.any():
         return statistics
     # 3. Their location. The median gap lies between ordinary values, not next to a fill
     # value.
     below = np.where(values[1:] - values[:-1] == gap, values[:-1], -np.inf)
     location = np.where(n_gaps > 1, below.max(axis=0), values[values.shape[0] // 2])
-    robust = np.stack([location, spread])[:, is_wide]
-    return _replaced(statistics, candidates[is_wide], robust, xp=xp)
+    robust = np.stack([location, spread])[:, is_outlying]
+    return _replaced(statistics, candidates[is_outlying], robust, xp=xp)
 
 
 def has_outliers(statistics: ColumnStatistics, robust: ColumnStatistics) -> np.ndarray:
@@ -247,8 +247,10 @@ def has_outliers(statistics: ColumnStatistics, robust: ColumnStatistics) -> np.n
     return std > MIN_OUTLIER_RATIO * robust_std
 
 
-def _gaps(matrix: Matrix, n_rows: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the gaps between the values of each column in some rows, on the host.
+def _gap_statistics(
+    matrix: Matrix, n_rows: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return sorted values, median gap and number of gaps of each column, on the host.
 
     Returns
     -------

@@ -81,9 +81,9 @@ class Targets:
         if self.n_models == models.shape[0] == 1:
             return self
 
-        def column_of(values: Array | None, of: Array | None) -> Array | None:
-            if of is not None:
-                return arrays.rows(of, models)
+        def column_of(values: Array | None, column_index: Array | None) -> Array | None:
+            if column_index is not None:
+                return arrays.rows(column_index, models)
             if values is None or values.shape[1] == 1:
                 return None
             xp, device = arrays.namespace(values), arrays.device_of(values)
@@ -132,26 +132,28 @@ class Targets:
         changed = {k: change(v) for k, v in values.items() if v is not None}
         return replace(self, **changed)
 
-    def resampled(self, counts: Array, n_each: int) -> Targets:
+    def resampled(self, counts: Array, n_penalties: int) -> Targets:
         """Return the targets of models of resampled rows.
 
         Parameters
         ----------
         counts : array of shape (n_samples, n_counts)
             Copies of each row in each resample.
-        n_each : int
-            Number of models per resample, with different penalties. The models of the
-            first penalty come first, in the order of the counts and then of the labels.
+        n_penalties : int
+            Number of penalties. Each has a model for each resample and label. The
+            models of the first penalty come first, in the order of the counts and then
+            of the labels.
         """
-        n_counts, n_labels = counts.shape[1], self.n_models
-        each, count, label = np.indices((n_each, n_counts, n_labels)).reshape(3, -1)
+        n_labels = self.n_models
+        shape = n_penalties, counts.shape[1], n_labels
+        penalty, count, label = np.indices(shape).reshape(3, -1)
         xp, device = arrays.namespace(counts), arrays.device_of(counts)
         return replace(
             self if n_labels == 1 else self.select(label),
             n_models=label.size,
             counts=counts,
             count_of=arrays.move(count, xp=xp, device=device),
-            resample_of=each * n_labels + label,
+            resample_of=penalty * n_labels + label,
         )
 
     def without_counts(self) -> Targets:
@@ -159,8 +161,10 @@ class Targets:
         return replace(self, counts=None, count_of=None, resample_of=None)
 
 
-def _columns(values: Array, of: Array | None, dtype: Any, *, xp: Namespace) -> Array:
+def _columns(
+    values: Array, column_index: Array | None, dtype: Any, *, xp: Namespace
+) -> Array:
     """Return the columns of the models in a dtype."""
-    if of is not None:
-        values = xp.take(values, of, axis=1)
+    if column_index is not None:
+        values = xp.take(values, column_index, axis=1)
     return values if values.dtype == dtype else xp.astype(values, dtype)

@@ -49,7 +49,7 @@ class Block(NamedTuple):
 
 
 @arrays.pure
-def sums_of_class_weights(block: Block, n_classes: int) -> tuple[Array]:
+def _class_sums(block: Block, n_classes: int) -> tuple[Array]:
     """Return the sum of the weights in each class: (n_models or 1, n_classes)."""
     xp, y = block.xp, block.labels
     if n_classes == 1:
@@ -165,7 +165,7 @@ class TrainingData:
             return self.chunks.map_reduce(
                 function, arguments, options, per_row, reads_rows
             )
-        slices = self._slices.get((width, least)) or self.row_slices(width, least)
+        slices = self.row_slices(width, least)
         if self._compiles and (compiled := arrays.compiled(function)) is not function:
             blocks = self._even_blocks(even_size(slices[0].stop), per_row)
             results = (compiled(block, *arguments, *own) for block, *own in blocks)
@@ -218,7 +218,7 @@ class TrainingData:
         """Return the sum of the weights in each class: (n_models, n_classes)."""
         n_models = self.targets.n_models
         (weights,) = self.map_reduce(
-            sums_of_class_weights,
+            _class_sums,
             n_classes,
             width=n_models * n_classes,
             reads_rows=False,
@@ -306,17 +306,17 @@ class TrainingData:
         """Return the data with each row once."""
         return self._changed("without_counts", targets=self.targets.without_counts())
 
-    def resampled(self, counts: Any, n_each: int) -> TrainingData:
+    def resampled(self, counts: Any, n_penalties: int) -> TrainingData:
         """Return the data of models of resampled rows.
 
         Parameters
         ----------
         counts : array of shape (n_samples, n_counts) or PerRow
             Copies of each row in each resample, from :meth:`place_rows`.
-        n_each : int
-            Number of models per resample.
+        n_penalties : int
+            Number of penalties. Each has a model for each resample and label.
         """
-        return self.with_targets(partial(_resampled, n_each), counts)
+        return self.with_targets(partial(_resampled, n_penalties), counts)
 
     def with_targets(
         self, function: Callable[..., Targets], *per_row: Any, keep: bool = False
@@ -372,10 +372,10 @@ class TrainingData:
         return data
 
 
-def _resampled(n_each: int, targets: Targets, counts: Any) -> Targets:
+def _resampled(n_penalties: int, targets: Targets, counts: Any) -> Targets:
     """Return the targets of resampled rows, with counts on the host or the device."""
     xp, device = arrays.namespace(targets.weights), arrays.device_of(targets.weights)
-    return targets.resampled(arrays.move(counts, xp=xp, device=device), n_each)
+    return targets.resampled(arrays.move(counts, xp=xp, device=device), n_penalties)
 
 
 def _in_tuple(function: Callable[..., Array], block: Block, *arguments: Any) -> Sums:

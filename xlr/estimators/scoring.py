@@ -14,12 +14,11 @@ from sklearn.metrics import make_scorer
 
 from xlr import arrays
 from xlr.arrays import Array
-from xlr.data import Block
+from xlr.data import Block, is_matrix
 from xlr.estimators.base import LinearClassifier, logits
 from xlr.estimators.dataset import LabelledDataset, loss_of
 from xlr.estimators.resamples import small_counts
 from xlr.functions import log_sigmoid
-from xlr.inputs.features import is_matrix
 from xlr.inputs.labels import on_host
 from xlr.losses import Loss
 

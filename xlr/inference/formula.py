@@ -21,7 +21,7 @@ from xlr.data import CategoricalMatrix, SplitMatrix, fetch
 from xlr.estimators import LogisticRegression
 from xlr.inference.infer import infer
 from xlr.inference.results import InferenceResults
-from xlr.inputs.dask_input import array_of_table, of_each_partition
+from xlr.inputs.dask_input import map_partitions, map_partitions_to_array
 from xlr.inputs.tables import is_table, native
 from xlr.text import listed, printable, quoted
 
@@ -132,7 +132,7 @@ class FormulaTransformer(TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self, "columns")
         if arrays.is_dask(X):
-            return array_of_table(self._dense, X, len(self.columns))
+            return map_partitions_to_array(self._dense, X, len(self.columns))
         design = _matrix(self._spec, X).tocsc().astype(np.float64)
         design.sum_duplicates()
         design.eliminate_zeros()
@@ -310,7 +310,7 @@ def _learned(formula: Any, X: Any) -> Any:
         X = X[[name for name in X.columns if str(name) in words]]
         return _learned(formula, fetch([X])[0][0])
     # 2. Levels in each partition, and a row.
-    found = list(filter(None, of_each_partition(partial(_levels, formula), X)))
+    found = list(filter(None, map_partitions(partial(_levels, formula), X)))
     if not found:
         raise ValueError("All partitions of the table are empty.")
     by_partition, rows = zip(*found)

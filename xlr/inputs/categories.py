@@ -16,7 +16,7 @@ import numpy as np
 
 from xlr import arrays
 from xlr.data import CategoricalMatrix, SplitMatrix
-from xlr.inputs.tables import hold, is_missing, is_table
+from xlr.inputs.tables import columns_hold, is_missing, is_table
 from xlr.text import listed, printable, quoted
 
 # A column with more levels, each with a coefficient, is probably an identifier.
@@ -24,7 +24,7 @@ MAX_LEVELS = 10**6
 
 
 # Dtypes of codes, with levels in an order.
-ENCODED = nw.Categorical | nw.Enum
+CATEGORICAL_DTYPES = nw.Categorical | nw.Enum
 
 # Values of a column, None for missing ones; and its levels in the order of a
 # categorical column, None for other columns.
@@ -42,15 +42,15 @@ class Encoder:
     levels : dict of lists
         Levels of each categorical column, in the order of their coefficients. The
         first is the reference if it has no coefficient.
-    first : int
-        1 if the first level of each column has no coefficient, else 0.
+    n_dropped : int
+        Number of first levels of each column without a coefficient: 0 or 1.
     handle_unknown, handle_missing : str
         As in :class:`LogisticRegression`.
     """
 
     numeric: list[str]
     levels: dict[str, list[Any]]
-    first: int
+    n_dropped: int
     handle_unknown: str
     handle_missing: str
 
@@ -67,12 +67,12 @@ class Encoder:
     @property
     def columns(self) -> list[str]:
         """Names of the columns of X: numeric ones, then one for each level."""
-        return [*self.numeric, *self._names(slice(self.first, None))]
+        return [*self.numeric, *self._names(slice(self.n_dropped, None))]
 
     @property
     def references(self) -> list[str]:
         """Names of the levels without a coefficient."""
-        return self._names(slice(self.first))
+        return self._names(slice(self.n_dropped))
 
     def _names(self, chosen: slice) -> list[str]:
         return [
@@ -99,19 +99,20 @@ class Encoder:
         """
         codes = self.codes(X)
         if not self.numeric:
-            return SplitMatrix([CategoricalMatrix(codes, self.n_levels)])
-        numbers = read_numbers(self.numbers(X))
+            return SplitMatrix([CategoricalMatrix(codes, self.n_indicators)])
+        numbers = read_numbers(self.numeric_table(X))
         entries = arrays.entries(numbers)
         xp, device = arrays.namespace(entries), arrays.device_of(entries)
         codes = arrays.move(codes, xp=xp, device=device)
-        return SplitMatrix([numbers, CategoricalMatrix(codes, self.n_levels, xp=xp)])
+        one_hot = CategoricalMatrix(codes, self.n_indicators, xp=xp)
+        return SplitMatrix([numbers, one_hot])
 
     @property
-    def n_levels(self) -> tuple[int, ...]:
-        """Number of coefficients of each categorical column."""
-        return tuple(len(levels) - self.first for levels in self.levels.values())
+    def n_indicators(self) -> tuple[int, ...]:
+        """Number of one-hot columns of each categorical column."""
+        return tuple(len(levels) - self.n_dropped for levels in self.levels.values())
 
-    def numbers(self, X: Any) -> Any:
+    def numeric_table(self, X: Any) -> Any:
         """Return the native table of the numeric columns."""
         return nw.from_native(X, eager_only=True).select(self.numeric).to_native()
 
@@ -130,29 +131,30 @@ class Encoder:
         It is -1 for the reference and for unknown levels.
         """
         with _checked(name, column):
-            places, values = _factorized(column)
+            value_indices, values = _factorized(column)
         if None in values and self.handle_missing == "error":
             raise ValueError(
-                f"{hold([name])} missing values. Drop those rows, impute them "
+                f"{columns_hold([name])} missing values. Drop those rows, impute them "
                 "(sklearn.impute.SimpleImputer), or pass handle_missing='level' to "
                 "give them a level of their own."
             )
         position = {level: k for k, level in enumerate(self.levels[name])}
         unknown = [k for k, value in enumerate(values) if value not in position]
         if unknown and self.handle_unknown == "error":
-            found = [values[k] for k in np.intersect1d(unknown, places)]
-            if found:
+            unseen = [values[k] for k in np.intersect1d(unknown, value_indices)]
+            if unseen:
                 raise ValueError(
-                    f"Column {quoted(name)} of X has the level{'s' * (len(found) > 1)} "
-                    f"{listed(found)}, unknown to the fit. Pass rows with known "
-                    "levels, or handle_unknown='ignore' to give such rows no level."
+                    f"Column {quoted(name)} of X has the level"
+                    f"{'s' * (len(unseen) > 1)} {listed(unseen)}, which the fit did "
+                    "not see. Pass known levels, or fit with handle_unknown='ignore' "
+                    "to give such rows no level."
                 )
-        new = [position.get(value, -1) - self.first for value in values]
-        return np.take(np.maximum(np.asarray(new, dtype=np.int32), -1), places)
+        new = [position.get(value, -1) - self.n_dropped for value in values]
+        return np.take(np.maximum(np.asarray(new, dtype=np.int32), -1), value_indices)
 
 
 def fit_encoder(
-    estimator: Any, X: Any, find: Callable[[Any], Any] | None = None
+    estimator: Any, X: Any, map_partitions: Callable[[Any], Any] | None = None
 ) -> Encoder | None:
     """Return the encoder of X; None if it is no table or has no categorical column.
 
@@ -161,9 +163,9 @@ def fit_encoder(
     estimator : estimator
         May have ``categorical``, ``drop``, ``handle_unknown`` and ``handle_missing``.
     X : array or native table
-    find : callable, default=None
-        Returns the results of a function of each chunk of rows. None means that X holds
-        all rows.
+    map_partitions : callable, default=None
+        Returns the results of a function of each partition. None means that X holds all
+        rows.
 
     Raises
     ------
@@ -178,15 +180,15 @@ def fit_encoder(
     if not chosen:
         return None
     with_missing = estimator.handle_missing == "level"
-    find_here = partial(find_levels, chosen)
-    found = [find_here(X)] if find is None else find(find_here)
+    levels_of_part = partial(find_levels, chosen)
+    found = map_partitions(levels_of_part) if map_partitions else [levels_of_part(X)]
     levels = {
         name: _merged([part[name] for part in found], name, with_missing)
         for name in chosen
     }
     empty = [name for name in chosen if not levels[name]]
     if empty:
-        raise ValueError(f"{hold(empty)} no values. Leave out such columns.")
+        raise ValueError(f"{columns_hold(empty)} no values. Leave out such columns.")
     # Without a penalty, one level is dropped: the columns of all levels sum to one, as
     # the intercept.
     free = not hasattr(estimator, "Cs") and math.isinf(
@@ -196,13 +198,13 @@ def fit_encoder(
     numeric = [name for name in frame.columns if name not in chosen]
     if not numeric and drops and all(len(own) == 1 for own in levels.values()):
         raise ValueError(
-            f"{hold(chosen)} one level only, which is the reference: nothing is left "
-            "to fit. Add columns that vary, or pass drop=None."
+            f"{columns_hold(chosen)} one level only, which is the reference: nothing "
+            "is left to fit. Add columns that vary, or pass drop=None."
         )
     return Encoder(
         numeric=numeric,
         levels=levels,
-        first=int(drops),
+        n_dropped=int(drops),
         handle_unknown=estimator.handle_unknown,
         handle_missing=estimator.handle_missing,
     )
@@ -229,7 +231,7 @@ def find_levels(names: list[str], X: Any) -> dict[str, Levels]:
     for name, column in zip(names, frame.select(names).iter_columns()):
         with _checked(name, column):
             values = column.unique(maintain_order=True)
-            found[name] = _known(values), table_levels(column)
+            found[name] = _to_list(values), table_levels(column)
     return found
 
 
@@ -260,7 +262,7 @@ def _merged(parts: list[Levels], name: str, with_missing: bool) -> list[Any]:
 def table_levels(column: Any) -> list[Any] | None:
     """Return the levels of a categorical column in its order; None for others."""
     series = nw.from_native(column, series_only=True, pass_through=True)
-    if not isinstance(getattr(series, "dtype", None), ENCODED):
+    if not isinstance(getattr(series, "dtype", None), CATEGORICAL_DTYPES):
         return None
     return series.cat.get_categories().to_list()
 
@@ -280,19 +282,22 @@ def _factorized(column: nw.Series[Any]) -> tuple[np.ndarray, list[Any]]:
         if (missing := codes < 0).any():
             return np.where(missing, len(values), codes), [*values, None]
         return codes, values
-    different = column.unique(maintain_order=True)
-    if hasattr(native, "to_physical") and isinstance(column.dtype, ENCODED):  # polars
-        both = different.to_native(), native
-        own, codes = (s.to_physical().cast(int).fill_null(-1).to_numpy() for s in both)
-        places = np.empty(own.max(initial=-1) + 2, dtype=np.intp)
-        places[own] = np.arange(len(own))
-        return places[codes], _known(different)
-    old, new = different.to_list(), range(len(different))
+    unique = column.unique(maintain_order=True)
+    is_polars = hasattr(native, "to_physical")
+    if is_polars and isinstance(column.dtype, CATEGORICAL_DTYPES):
+        unique_codes, codes = (
+            series.to_physical().cast(int).fill_null(-1).to_numpy()
+            for series in (unique.to_native(), native)
+        )
+        value_indices = np.empty(unique_codes.max(initial=-1) + 2, dtype=np.intp)
+        value_indices[unique_codes] = np.arange(len(unique_codes))
+        return value_indices[codes], _to_list(unique)
+    old, new = unique.to_list(), range(len(unique))
     codes = column.replace_strict(old, new, return_dtype=nw.Int32).to_numpy()
-    return codes, _known(different)
+    return codes, _to_list(unique)
 
 
-def _known(values: nw.Series[Any]) -> list[Any]:
+def _to_list(values: nw.Series[Any]) -> list[Any]:
     """Return values as a list, with None for missing ones."""
     known = [None if is_missing(value) else value for value in values.to_list()]
     set(known)  # lists and records do not hash

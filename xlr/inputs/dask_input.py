@@ -12,14 +12,14 @@ from sklearn.exceptions import DataConversionWarning
 
 from xlr import arrays
 from xlr.arrays import Array
-from xlr.dask_graph import Delayed, array_of, call, fetch, literal, parts_of
+from xlr.dask_graph import Delayed, array_from_tasks, call, fetch, literal, parts_of
 from xlr.data import Chunks, Matrix
 from xlr.inputs.categories import Encoder
 from xlr.inputs.tables import check_2d, check_n_rows, native
 from xlr.text import warn
 
 
-def stand_in(X: Any) -> Any:
+def example_rows(X: Any) -> Any:
     """Return rows in memory, with the columns and dtypes of X of Dask.
 
     Raises
@@ -28,7 +28,7 @@ def stand_in(X: Any) -> Any:
         If X is not a dense matrix, or its number of columns is not known.
     """
     _refuse_collection(X, "X")
-    if _is_table(X):
+    if _is_dask_table(X):
         return X._meta_nonempty
     check_2d(X.shape)
     if np.isnan(X.shape[1]):
@@ -37,7 +37,7 @@ def stand_in(X: Any) -> Any:
             "build X with known chunks of columns."
         )
     meta = X._meta
-    refuse_kind(meta)
+    refuse_sparse_or_masked(meta)
     xp = arrays.namespace(meta)
     return xp.ones((1, X.shape[1]), dtype=meta.dtype, device=arrays.device_of(meta))
 
@@ -59,7 +59,7 @@ def chunks_of(X: Any, like: Matrix, encoder: Encoder | None = None) -> Chunks:
         If the columns are in several chunks.
     """
     source = X
-    if _is_table(X):
+    if _is_dask_table(X):
         read = partial(_numbers, dtype=str(like.dtype).rpartition(".")[2])
         if encoder is not None:
             read = partial(encoder.encode, read_numbers=read)
@@ -84,17 +84,19 @@ def _numbers(table: Any, dtype: str) -> Array:
     return table.to_numpy(dtype=dtype, na_value=np.nan)
 
 
-def of_each_partition(function: Callable[[Any], Any], X: Any) -> tuple[Any, ...]:
+def map_partitions(function: Callable[[Any], Any], X: Any) -> tuple[Any, ...]:
     """Return the results of a function of each partition of a Dask table."""
     parts = parts_of(X)
     return fetch([call(function, part, name="levels") for part in parts], parts)[0]
 
 
-def array_of_table(function: Callable[[Any], Array], X: Any, width: int) -> Any:
+def map_partitions_to_array(
+    function: Callable[[Any], Array], X: Any, width: int
+) -> Any:
     """Return a Dask array of a function of each partition: (n_rows, width) numbers."""
     parts = [call(function, part, name="design") for part in parts_of(X)]
     counts, like = (float("nan"),) * len(parts), np.empty((0, width))
-    return array_of(parts, counts, like, name="design")
+    return array_from_tasks(parts, counts, like, name="design")
 
 
 def split_like(X: Chunks, values: Any, name: str) -> list[Delayed]:
@@ -119,7 +121,7 @@ def split_like(X: Chunks, values: Any, name: str) -> list[Delayed]:
     DataConversionWarning
         If y is a matrix with one column.
     """
-    n_chunks = len(X.parts)
+    n_chunks = len(X.tasks)
     if values is None or (name == "sample_weight" and isinstance(values, Real)):
         return [literal(values)] * n_chunks
     is_lazy = arrays.is_dask(values)
@@ -129,7 +131,7 @@ def split_like(X: Chunks, values: Any, name: str) -> list[Delayed]:
         values = _column(values)
     if not is_lazy:
         return _split_in_memory(X, values, name)
-    if _is_table(values):
+    if _is_dask_table(values):
         parts = parts_of(values)
         if len(parts) != n_chunks:
             raise ValueError(
@@ -143,8 +145,8 @@ def split_like(X: Chunks, values: Any, name: str) -> list[Delayed]:
     own = values.chunks[0]
     if own != X.row_counts and not np.isnan([*own, *X.row_counts]).any():
         warn(
-            f"{name} is in other chunks than X, and is rechunked. Do so once: "
-            f"{name}.rechunk(X.chunks[:1]).",
+            f"{name} has other chunks than X, and each call rechunks it. Rechunk it "
+            f"once: {name}.rechunk(X.chunks[:1]).",
         )
         values = values.rechunk((X.row_counts, *values.chunks[1:]))
     if len(values.chunks[0]) != n_chunks:
@@ -180,17 +182,17 @@ def _split_in_memory(X: Chunks, values: Any, name: str) -> list[Delayed]:
         values = np.asarray(native(values))
     check_n_rows(name, values.shape, X.shape[0])
     parts = X.cut(values)
-    X.kept.extend(parts)
+    X.persisted.extend(parts)
     return parts
 
 
-def _is_table(X: Any) -> bool:
+def _is_dask_table(X: Any) -> bool:
     return hasattr(type(X), "_meta_nonempty")
 
 
 def _refuse_collection(values: Any, name: str) -> None:
     """Raise TypeError unless the values are an array, a table or a column."""
-    if not (_is_table(values) or hasattr(type(values), "chunks")):
+    if not (_is_dask_table(values) or hasattr(type(values), "chunks")):
         raise TypeError(
             f"{name} is a {type(values).__name__} of Dask, whose rows and columns are "
             "not known. Make an array or a table of it, for instance with "
@@ -198,13 +200,13 @@ def _refuse_collection(values: Any, name: str) -> None:
         )
 
 
-def refuse_kind(chunk: Any) -> None:
+def refuse_sparse_or_masked(chunk: Any) -> None:
     """Raise TypeError for sparse and masked chunks."""
     kind = type(chunk)
     if arrays.is_sparse(chunk) or kind.__module__.split(".")[0] == "sparse":
         raise TypeError(
             f"The chunks of X are sparse, of type {kind.__name__}; the chunks of a "
-            "Dask array must be dense. Make them so, with X.map_blocks(lambda chunk: "
+            "Dask array must be dense. Convert them with X.map_blocks(lambda chunk: "
             "chunk.toarray()) or chunk.todense(); or pass a scipy.sparse matrix, in "
             "memory."
         )

@@ -18,14 +18,14 @@ from sklearn.utils.validation import validate_data
 
 from xlr import arrays, numpy_namespace
 from xlr.arrays import Array, Device, Namespace
-from xlr.data import Chunks, DenseMatrix, Matrix, as_matrix, canonical
+from xlr.data import Chunks, DenseMatrix, Matrix, as_matrix, canonical, is_matrix
 from xlr.inputs.categories import Encoder, fit_encoder
-from xlr.inputs.dask_input import chunks_of, of_each_partition, stand_in
+from xlr.inputs.dask_input import chunks_of, example_rows, map_partitions
 from xlr.inputs.tables import (
     accept,
     check_2d,
-    explain,
     is_table,
+    raise_with_columns,
     to_matrix,
 )
 from xlr.text import listed, printable
@@ -42,13 +42,15 @@ class Features:
     Attributes
     ----------
     X : array, sparse CSR array, Matrix or Chunks of shape (n_samples, n_features)
-        float32, float64 or half precision; a sparse matrix is in canonical form.
+        Floats, or booleans and integers of one or two bytes; a sparse matrix is in
+        canonical form.
     xp, device
         Namespace and device of X.
     names : ndarray of str or None
         Column names of a table.
-    encoder : Encoder, default=None
-        Encoder of a table with categorical columns. X then has a column for each level.
+    encoder : Encoder or FormulaTransformer, default=None
+        Encoder of the categorical columns of a table, or transformer of a formula. X
+        then holds the encoded columns.
     given : tuple of namespace and device, or None
         Namespace and device of results, where NumPy reads X of another library in
         place; None where they are ``xp`` and ``device``.
@@ -63,7 +65,7 @@ class Features:
 
     @property
     def column_names(self) -> list[str]:
-        """Names of the columns: x0, x1, ... unless X is a table."""
+        """Names of the columns of X: given ones, or x0, x1, ..."""
         if self.encoder is not None:
             return self.encoder.columns
         if self.names is None:
@@ -83,7 +85,7 @@ class Features:
 
     @property
     def dtype(self) -> Any:
-        """Dtype of the computations: the dtype of X, or float32 for half precision."""
+        """Dtype of the computations: float32 or float64; the widest for integers."""
         return self.X.dtype if isinstance(self.X, Chunks) else self.matrix.dtype
 
     @property
@@ -162,21 +164,21 @@ def read_features(
 
 def _read_chunks(estimator: Any, X: Any, *, reset: bool) -> Features:
     """Validate an array or table of Dask by rows of the same columns."""
-    few = stand_in(X)
+    example = example_rows(X)
     if reset:
-        encoder = fit_encoder(estimator, few, partial(of_each_partition, X=X))
+        encoder = fit_encoder(estimator, example, partial(map_partitions, X=X))
     else:
-        encoder = _known_encoder(estimator, few)
+        encoder = _known_encoder(estimator, example)
     if encoder is None:
-        like = read_features(estimator, few, reset=reset)
+        like = read_features(estimator, example, reset=reset)
         return replace(like, X=chunks_of(X, like.matrix))
     if not isinstance(encoder, Encoder):  # a formula
         X = encoder.transform(X)
         like = DenseMatrix(np.zeros((1, X.shape[1])), xp=numpy_namespace)
         return Features(chunks_of(X, like), numpy_namespace, "cpu", None, encoder)
-    names = _names(estimator, few, reset=reset)
+    names = _names(estimator, example, reset=reset)
     lenient = replace(encoder, handle_unknown="ignore", handle_missing="level")
-    row = lenient.encode(few, partial(_numbers, estimator))
+    row = lenient.encode(example, partial(_numbers, estimator))
     chunks = chunks_of(X, row, encoder)
     chunks.n_passes += reset  # the pass that found the levels
     return Features(chunks, numpy_namespace, "cpu", names, encoder)
@@ -217,11 +219,6 @@ def _read_on_device(
     return Features(X, xp, device, names, given=given)
 
 
-def is_matrix(X: Any) -> bool:
-    """Return whether X is a :class:`~xlr.data.Matrix` of this library or a user."""
-    return hasattr(type(X), "transpose_matvec")
-
-
 def _known_encoder(estimator: Any, X: Any) -> Encoder | None:
     """Return the encoder of the fit, if it was to a table with categorical columns."""
     encoder: Encoder | None = getattr(estimator, "_encoder", None)
@@ -235,7 +232,7 @@ def _known_encoder(estimator: Any, X: Any) -> Encoder | None:
 
 
 def _check_width(estimator: Any, width: int, reset: bool) -> None:
-    """Raise ValueError if X has other features than the fit."""
+    """Raise ValueError unless X has as many columns as in the fit."""
     n_features = getattr(estimator, "n_features_in_", width)
     if (encoder := getattr(estimator, "_encoder", None)) is not None:
         n_features = len(encoder.columns)
@@ -269,7 +266,7 @@ def _numbers(estimator: Any, X: Any) -> Any:
             ensure_all_finite=False,
         )
     except (TypeError, ValueError) as error:
-        explain(X, error)
+        raise_with_columns(X, error)
     if not issparse(matrix):
         return matrix
     # SciPy takes int32 indices for these arrays, if they fit: half the bytes of int64.

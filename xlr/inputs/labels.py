@@ -89,12 +89,12 @@ def on_host(values: dict[str, Any]) -> dict[str, Any]:
         found = iter(fetch([part for parts in lazy.values() for part in parts])[0])
         for name, parts in lazy.items():
             pieces = itertools.islice(found, len(parts))
-            values[name] = np.concatenate([_plain(piece) for piece in pieces])
-    return {name: _plain(v) for name, v in values.items()}
+            values[name] = np.concatenate([_to_numpy(name, each) for each in pieces])
+    return {name: _to_numpy(name, v) for name, v in values.items()}
 
 
-def _plain(values: Any) -> Any:
-    values = accept("y", values)
+def _to_numpy(name: str, values: Any) -> Any:
+    values = accept("y" if name == "y_true" else name, values)  # scikit-learn's name
     if arrays.is_array(values):
         return arrays.to_host(values)
     values = with_plain_integers(values)
@@ -114,7 +114,10 @@ def _refuse_matrix(y: Any) -> None:
 
 
 def _refuse_mixed_list(y: Any) -> None:
-    """Raise ValueError for a list of strings and numbers: NumPy makes all strings."""
+    """Raise ValueError for a list of strings and numbers.
+
+    NumPy would convert the numbers to strings.
+    """
     if not isinstance(y, list | tuple):
         return
     kinds = {type(label) for label in y}
@@ -223,7 +226,7 @@ class SoftLabels:
 
     @property
     def shape(self) -> tuple[int]:
-        """Number of rows."""
+        """Shape of a y with one label per row: (n_samples,)."""
         return self.P.shape[:1]
 
 
@@ -331,8 +334,8 @@ def read_soft_labels(
             f"the least is {smallest:.3g}."
         )
     # 2. Shares of the classes in each row. A row of zeros has no weight.
-    some = (sizes > 0)[:, None]
-    shares = xp.where(some, P, xp.ones_like(P))
+    has_weight = (sizes > 0)[:, None]
+    shares = xp.where(has_weight, P, xp.ones_like(P))
     shares = shares / xp.sum(shares, axis=1, keepdims=True)
     if n_classes == 2:
         shares = shares[:, 1:]
@@ -343,7 +346,7 @@ def read_soft_labels(
 
 
 def read_indicators(Y: Any, weights: Array, features: Features) -> Targets:
-    """Return a binary model of each column of Y, on the device of X.
+    """Return the targets of one binary model per column of Y, on the device of X.
 
     Missing entries have the label 0, and count zero times.
 
@@ -353,11 +356,11 @@ def read_indicators(Y: Any, weights: Array, features: Features) -> Targets:
         If y is not a matrix of 0, 1 and NaN with a row for each row of X.
     """
     xp = features.xp
-    ones, known = (
+    ones, observed = (
         xp.astype(features.place(entries, None), xp.uint8)
         for entries in read_entries(Y, features.X.shape[0])
     )
-    counts = None if arrays.to_host(xp.all(known > 0)) else known
+    counts = None if arrays.to_host(xp.all(observed > 0)) else observed
     return Targets(ones.shape[1], ones, weights[:, None], counts)
 
 
@@ -374,8 +377,8 @@ def read_entries(Y: Any, n_samples: int) -> tuple[Array, Array]:
     Y = Y.toarray() if arrays.is_sparse(Y) else Y
     if not arrays.is_array(Y):
         try:  # scikit-learn reads the missing values of pandas as NaN
-            some = {"ensure_min_samples": 0, "ensure_min_features": 0}
-            Y = check_array(Y, ensure_all_finite=False, ensure_2d=False, **some)
+            allow_empty = {"ensure_min_samples": 0, "ensure_min_features": 0}
+            Y = check_array(Y, ensure_all_finite=False, ensure_2d=False, **allow_empty)
         except (TypeError, ValueError) as error:
             raise ValueError(f"y must hold 0, 1 and NaN only: {error}.") from error
     if Y.ndim != 2 or Y.shape[0] != n_samples or Y.shape[1] == 0:
@@ -386,8 +389,8 @@ def read_entries(Y: Any, n_samples: int) -> tuple[Array, Array]:
     xp = arrays.namespace(Y)
     with arrays.current_device(Y):
         positive = xp.ones_like(Y) == Y
-        known = positive | (xp.zeros_like(Y) == Y)
-        valid = known | xp.isnan(Y) if arrays.is_floating(Y, xp=xp) else known
+        observed = positive | (xp.zeros_like(Y) == Y)
+        valid = observed | xp.isnan(Y) if arrays.is_floating(Y, xp=xp) else observed
         all_valid = arrays.to_host(xp.all(valid))
     if not all_valid:
         wrong = arrays.to_host(Y)[~arrays.to_host(valid)][0].item()
@@ -395,4 +398,4 @@ def read_entries(Y: Any, n_samples: int) -> tuple[Array, Array]:
             f"y must hold 0, 1 and, for missing entries, NaN only; got {wrong!r}. For "
             "labels of other values use sklearn.preprocessing.MultiLabelBinarizer."
         )
-    return positive, known
+    return positive, observed

@@ -21,7 +21,8 @@ NOT_SMOOTH = frozenset({"proximal-newton", "active-set"})
 # Solvers of scikit-learn that mean 'auto' here.
 OF_SKLEARN = "liblinear", "sag", "saga"
 
-TINY, MAX, INF = 5e-324, float_info.max, float("inf")  # ends of closed intervals
+# Ends of closed intervals.
+MIN_POSITIVE, MAX_FLOAT, INF = 5e-324, float_info.max, float("inf")
 
 
 class Rule(NamedTuple):
@@ -51,10 +52,10 @@ def _one_of(*options: str) -> Rule:
 
 
 # Exact types come first: a test against an abstract class runs Python code.
-WHOLE, NUMBER = (int, Integral), (float, int, Real)
-COUNT = Rule("a whole number from 1 up", WHOLE, 1)
+WHOLE_TYPES, NUMBER_TYPES = (int, Integral), (float, int, Real)
+COUNT = Rule("a whole number from 1 up", WHOLE_TYPES, 1)
 FLAG = Rule("True or False", (bool, np.bool_))
-SHARE = Rule("between 0 and 1", NUMBER, TINY, 1 - float_info.epsilon / 2)
+SHARE = Rule("between 0 and 1", NUMBER_TYPES, MIN_POSITIVE, 1 - float_info.epsilon / 2)
 THREADS = (
     "None (as many threads as BLAS may use), a number of threads or -1 (all processors)"
 )
@@ -62,16 +63,19 @@ RULES = {
     **dict.fromkeys(("Cs", "n_Cs", "n_resamples"), COUNT),
     **dict.fromkeys(("level", "alpha", "threshold"), SHARE),
     **dict.fromkeys(("fit_intercept", "warm_start", "refit"), FLAG),
-    "C": Rule("a number above 0 (inf for no penalty)", NUMBER, TINY),
-    "max_iter": Rule("a whole number from 0 up", WHOLE, 0),
-    "n_groups": Rule("a whole number from 3 up", WHOLE, 3),
-    "tol": Rule("a finite number above 0", NUMBER, TINY, MAX),
+    "C": Rule("a number above 0 (inf for no penalty)", NUMBER_TYPES, MIN_POSITIVE),
+    "max_iter": Rule("a whole number from 0 up", WHOLE_TYPES, 0),
+    "n_groups": Rule("a whole number from 3 up", WHOLE_TYPES, 3),
+    "tol": Rule("a finite number above 0", NUMBER_TYPES, MIN_POSITIVE, MAX_FLOAT),
     "learning_rate": Rule(
-        "None or a finite number above 0", (*NUMBER, NoneType), TINY, MAX
+        "None or a finite number above 0",
+        (*NUMBER_TYPES, NoneType),
+        MIN_POSITIVE,
+        MAX_FLOAT,
     ),
-    "verbose": Rule("0 (silent) or a whole number above it", (*WHOLE, bool), 0),
-    "n_jobs": Rule(THREADS, (*WHOLE, NoneType, bool)),
-    "l1_ratio": Rule("a number from 0 to 1", (*NUMBER, bool), 0, 1),
+    "verbose": Rule("0 (silent) or a whole number above it", (*WHOLE_TYPES, bool), 0),
+    "n_jobs": Rule(THREADS, (*WHOLE_TYPES, NoneType, bool)),
+    "l1_ratio": Rule("a number from 0 to 1", (*NUMBER_TYPES, bool), 0, 1),
     "solver": _one_of("auto", *SOLVERS, *OF_SKLEARN),
     "multi_class": _one_of("multinomial", "ovr"),
     "categorical": Rule(
@@ -103,16 +107,19 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
         if name in LISTS and not (rule and isinstance(value, Integral)):
             _check_list(name, value)
         elif rule is not None:
-            valid = isinstance(value, rule.types)
             if isinstance(value, bool):
                 valid = bool in rule.types
+            elif not isinstance(value, rule.types):
+                valid = False
             elif isinstance(value, str):
-                valid = valid and value in rule.options
-            elif valid and isinstance(value, NUMBER):
+                valid = value in rule.options
+            elif isinstance(value, NUMBER_TYPES):
                 number: Any = value
-                is_float = number <= MAX or number == INF  # else a huge integer
-                valid = is_float and rule.low <= number <= rule.high
-                valid = valid and (number != 0 or name != "n_jobs")
+                is_float = number <= MAX_FLOAT or number == INF  # else a huge integer
+                is_allowed = number != 0 or name != "n_jobs"
+                valid = is_allowed and is_float and rule.low <= number <= rule.high
+            else:
+                valid = True
             if not valid:
                 raise InvalidParameterError(
                     f"{name} must be {rule.expected}; got {quoted(value)}."

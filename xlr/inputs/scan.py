@@ -13,7 +13,7 @@ import numpy as np
 
 from xlr import arrays, numpy_namespace
 from xlr.arrays import Array
-from xlr.dask_graph import call, literal, tree
+from xlr.dask_graph import call, literal, tree_reduce
 from xlr.data import (
     ChunkedRows,
     Chunks,
@@ -26,7 +26,7 @@ from xlr.data import (
     matrix_of,
     refuse_non_finite,
 )
-from xlr.inputs.dask_input import refuse_kind, split_like
+from xlr.inputs.dask_input import refuse_sparse_or_masked, split_like
 from xlr.inputs.features import Features
 from xlr.inputs.labels import (
     SoftLabels,
@@ -39,16 +39,17 @@ from xlr.inputs.parameters import random_seed
 from xlr.inputs.weights import class_totals, place_weights, read_offset
 from xlr.threads import Workers
 
-# A sample of chunks has at most one row in ROWS_FOR_EACH_SAMPLED. Within that, it fills
-# SAMPLE_BYTES, or if more, has SAMPLED_PER_FEATURE rows per feature up to MAX_BYTES.
-ROWS_FOR_EACH_SAMPLED = 8
+# A sample holds at most one in ROWS_PER_SAMPLED_ROW of each chunk's rows. Its target
+# is the larger of SAMPLE_BYTES and SAMPLED_ROWS_PER_FEATURE rows per feature. The
+# latter is limited to MAX_SAMPLE_BYTES.
+ROWS_PER_SAMPLED_ROW = 8
 SAMPLE_BYTES = 2**25
-SAMPLED_PER_FEATURE = 20
-MAX_BYTES = 2**28
+SAMPLED_ROWS_PER_FEATURE = 20
+MAX_SAMPLE_BYTES = 2**28
 
 
-class Part(NamedTuple):
-    """Labels, weights and offset of a chunk, or of all rows.
+class ScannedTargets(NamedTuple):
+    """Classes, class totals and targets of a chunk, or of all rows.
 
     Attributes
     ----------
@@ -106,7 +107,8 @@ def scan_rows(
     """
     if y is None:
         raise ValueError(
-            "LogisticRegression requires y to be passed, but the target y is None."
+            f"{type(estimator).__name__} requires y to be passed, but the target y is "
+            "None."
         )
     given = {"y": y, "sample_weight": sample_weight, "offset": offset}
     if isinstance(features.X, Chunks):
@@ -117,13 +119,14 @@ def scan_rows(
                 f"{name} is of Dask while X is in memory. Pass {name}.compute(), or X "
                 "as a Dask array."
             )
-    part = _read_part(features, y, sample_weight, offset)
-    check_n_classes(part.classes)
-    rows = TrainingData(features.matrix, part.targets, pool=pool)
-    return part.classes, part.totals, rows, None
+    classes, totals, targets = _scan_targets(features, y, sample_weight, offset)
+    check_n_classes(classes)
+    return classes, totals, TrainingData(features.matrix, targets, pool=pool), None
 
 
-def _read_part(features: Features, y: Any, sample_weight: Any, offset: Any) -> Part:
+def _scan_targets(
+    features: Features, y: Any, sample_weight: Any, offset: Any
+) -> ScannedTargets:
     """Read labels, weights and offset of some rows."""
     if offset is not None:
         offset = read_offset(offset, features)
@@ -135,30 +138,31 @@ def _read_part(features: Features, y: Any, sample_weight: Any, offset: Any) -> P
         weights = place_weights(sample_weight, features)
         totals = class_totals(weights, codes, classes.shape[0])
         labels = codes[:, None]
-    return Part(classes, totals, Targets(1, labels, weights[:, None], offset=offset))
+    targets = Targets(1, labels, weights[:, None], offset=offset)
+    return ScannedTargets(classes, totals, targets)
 
 
 # -- chunks ----------------------------------------------------------------------------
 
 
-class Drawn(NamedTuple):
-    """Random rows of a chunk.
+class ChunkSample(NamedTuple):
+    """Random rows of a chunk, with the chunk's size and class totals.
 
     Attributes
     ----------
-    size : int
+    n_rows : int
         Number of rows of the chunk.
     row_ids : ndarray of shape (n_drawn,)
         Row ids within the chunk.
     matrix : Matrix of shape (n_drawn, n_features)
-    part : Part
+    scanned : ScannedTargets
         Classes and totals of all rows of the chunk, and targets of the drawn rows.
     """
 
-    size: int
+    n_rows: int
     row_ids: np.ndarray
     matrix: Matrix
-    part: Part
+    scanned: ScannedTargets
 
 
 def _scan_chunks(
@@ -168,39 +172,40 @@ def _scan_chunks(
     statistics: ColumnStatistics | None,
 ) -> tuple[Array, np.ndarray, TrainingData, ColumnStatistics | None]:
     """Scan all chunks. Their targets stay on the workers."""
-    loads = [X.parts if statistics is None else [literal(None)] * len(X.parts)]
-    loads += [_split(X, values, name) for name, values in given.items()]
+    inputs = [X.tasks if statistics is None else [literal(None)] * len(X.tasks)]
+    inputs += [_split(X, values, name) for name, values in given.items()]
     seed = random_seed(estimator)
     scan_chunk = partial(_scan_chunk, like=X.like, seed=seed)
     # 1. One pass: each chunk returns its targets, its statistics and random rows.
     functions = [partial(scan_chunk, i, n) for i, n in enumerate(_to_draw(X))]
-    scanned = X.of_each(functions, *loads, name="scan")
-    parts, by_chunk, few = (
-        [call(itemgetter(k), each, name="scan-part") for each in scanned]
+    scans = X.map_tasks(functions, *inputs, name="scan")
+    scanned, by_chunk, samples = (
+        [call(itemgetter(k), each, name="scan-part") for each in scans]
         for k in range(3)
     )
     X.n_passes += statistics is None
-    merged = tree(by_chunk, partial(ColumnStatistics.merged, xp=X.like.xp), name="scan")
-    (found, *few), kept = X.fetch([merged, *few], *loads, keep=parts)
+    merge = partial(ColumnStatistics.merged, xp=X.like.xp)
+    merged = tree_reduce(by_chunk, merge, name="scan")
+    (column_stats, *samples), kept = X.fetch([merged, *samples], *inputs, keep=scanned)
     # 2. Classes and sizes of all chunks.
-    drawn = [each for each in few if each is not None]
+    drawn = [each for each in samples if each is not None]
     if not drawn:
         raise ValueError(
             "Found array with 0 sample(s): all chunks of X are empty, while a minimum "
             f"of 1 is required by {type(estimator).__name__}."
         )
-    classes, totals = _all_classes([each.part for each in drawn])
+    classes, totals = _all_classes([each.scanned for each in drawn])
     check_n_classes(classes)
     # 3. Rows with codes into all classes, and the sample.
     recode = partial(_recoded, classes)
-    X.row_counts = tuple(0 if each is None else each.size for each in few)
+    X.row_counts = tuple(0 if each is None else each.n_rows for each in samples)
     # Later passes do not read the chunks without rows.
-    X.parts = [part if n else literal(None) for part, n in zip(X.parts, X.row_counts)]
-    targets = [call(recode, part, name="labels") for part in kept]
+    X.tasks = [task if n else literal(None) for task, n in zip(X.tasks, X.row_counts)]
+    targets = [call(recode, each, name="labels") for each in kept]
     X.drawn, sample, sampled_targets = _shuffled_sample(drawn, recode, seed)
     chunks = ChunkedRows(X, targets)
     rows = TrainingData(sample, sampled_targets, chunks=chunks)
-    return classes, totals, rows, found if statistics is None else statistics
+    return classes, totals, rows, column_stats if statistics is None else statistics
 
 
 def _split(X: Chunks, values: Any, name: str) -> list[Any]:
@@ -223,7 +228,7 @@ def _scan_chunk(
     *,
     like: Matrix,
     seed: int,
-) -> tuple[Part, ColumnStatistics | None, Drawn | None]:
+) -> tuple[ScannedTargets, ColumnStatistics | None, ChunkSample | None]:
     """Return the targets, column statistics and random rows of a chunk.
 
     Parameters
@@ -238,7 +243,7 @@ def _scan_chunk(
         Seed of the sample.
     """
     xp, device = like.xp, like.device
-    refuse_kind(X)
+    refuse_sparse_or_masked(X)
     if has_statistics := X is None:
         X = xp.zeros((y.shape[0], 0), dtype=like.dtype, device=device)
     elif len(X.shape) != 2 or X.shape[1] != like.shape[1]:
@@ -246,55 +251,56 @@ def _scan_chunk(
             f"X has shape {tuple(X.shape)}, but should have "
             f"{like.shape[1]} columns. Correct the meta of the Dask array."
         )
-    size = int(X.shape[0])
-    if size == 0:
+    n_rows = int(X.shape[0])
+    if n_rows == 0:
         if not isinstance(y, SoftLabels):
-            read_labels(y, size)
-        none = xp.zeros((0, 1), dtype=xp.int32, device=device)
-        targets = Targets(1, none, xp.astype(none, like.dtype))
-        return Part(np.empty(0), np.empty(0), targets), None, None
+            read_labels(y, n_rows)
+        no_rows = xp.zeros((0, 1), dtype=xp.int32, device=device)
+        targets = Targets(1, no_rows, xp.astype(no_rows, like.dtype))
+        return ScannedTargets(np.empty(0), np.empty(0), targets), None, None
     matrix = matrix_of(X, xp=xp)
     features = Features(matrix, xp, device, None)
-    part = _read_part(features, y, sample_weight, offset)
+    scanned = _scan_targets(features, y, sample_weight, offset)
     statistics = None
     if has_statistics:
         rows, row_ids = like.take_rows(slice(0, 0)), np.empty(0, dtype=np.int64)
     else:
-        statistics = _statistics(matrix, part)
-        n_drawn = min(n_drawn, math.ceil(size / ROWS_FOR_EACH_SAMPLED))
+        statistics = _statistics(matrix, scanned)
+        n_drawn = min(n_drawn, math.ceil(n_rows / ROWS_PER_SAMPLED_ROW))
         generator = np.random.default_rng([seed, position])
-        row_ids = generator.choice(size, n_drawn, replace=False)
+        row_ids = generator.choice(n_rows, n_drawn, replace=False)
         rows = matrix.take_rows(features.place(row_ids, None))
-    few = part.targets.take_rows(features.place(row_ids, None), xp=xp)
-    return part, statistics, Drawn(size, row_ids, rows, part._replace(targets=few))
+    sampled = scanned.targets.take_rows(features.place(row_ids, None), xp=xp)
+    sample = ChunkSample(n_rows, row_ids, rows, scanned._replace(targets=sampled))
+    return scanned, statistics, sample
 
 
-def _statistics(matrix: Matrix, part: Part) -> ColumnStatistics | None:
+def _statistics(matrix: Matrix, scanned: ScannedTargets) -> ColumnStatistics | None:
     """Return the column statistics of a chunk; None if its rows weigh nothing."""
-    mean = float(part.totals.sum()) / matrix.shape[0]
+    mean = float(scanned.totals.sum()) / matrix.shape[0]
     if mean == 0:  # X must be finite in rows without weight, too
         refuse_non_finite(matrix)
         return None
-    targets = part.targets
+    targets = scanned.targets
     unit = Targets(1, targets.labels, targets.weights / mean)  # weights of mean 1
-    found = column_statistics(TrainingData(matrix, unit))
-    return found._replace(weight=found.weight * mean)
+    column_stats = column_statistics(TrainingData(matrix, unit))
+    return column_stats._replace(weight=column_stats.weight * mean)
 
 
-def _recoded(classes: Array, part: Part) -> Targets:
+def _recoded(classes: Array, scanned: ScannedTargets) -> Targets:
     """Return the targets of a chunk with codes into all classes."""
-    codes, xp = part.targets.labels, arrays.namespace(part.targets.labels)
+    codes, xp = scanned.targets.labels, arrays.namespace(scanned.targets.labels)
     if xp.isdtype(codes.dtype, "real floating"):  # shares, whose classes are given
-        return part.targets
-    new = np.searchsorted(arrays.to_host(classes), arrays.to_host(part.classes))
+        return scanned.targets
+    new = np.searchsorted(arrays.to_host(classes), arrays.to_host(scanned.classes))
     new = arrays.move(new, xp=xp, device=arrays.device_of(codes))
-    return replace(part.targets, labels=xp.take(new, codes[:, 0])[:, None])
+    return replace(scanned.targets, labels=xp.take(new, codes[:, 0])[:, None])
 
 
 @arrays.quiet()
-def _all_classes(parts: list[Part]) -> tuple[Array, np.ndarray]:
+def _all_classes(chunks: list[ScannedTargets]) -> tuple[Array, np.ndarray]:
     """Return the sorted classes of all chunks, and the sums of their weights."""
-    found = [part.classes for part in parts]
+    found = [chunk.classes for chunk in chunks]
     xp = arrays.namespace(found[0])
     if xp is not numpy_namespace:
         classes = xp.unique_values(xp.concat(found))
@@ -306,9 +312,9 @@ def _all_classes(parts: list[Part]) -> tuple[Array, np.ndarray]:
             raise mixed_types(error) from error
         classes = classes.astype(np.result_type(*found))
     totals, on_host = np.zeros(classes.shape[0]), arrays.to_host(classes)
-    for part in parts:
-        own = arrays.to_host(part.classes)
-        totals[np.searchsorted(on_host, own)] += part.totals
+    for chunk in chunks:
+        own = arrays.to_host(chunk.classes)
+        totals[np.searchsorted(on_host, own)] += chunk.totals
     return classes, totals
 
 
@@ -316,7 +322,7 @@ def _to_draw(X: Chunks) -> list[int]:
     """Return the number of rows to draw from each chunk."""
     n_features = X.shape[1]
     row_bytes = n_features * X.like.xp.finfo(X.dtype).bits // 8
-    wanted = min(SAMPLED_PER_FEATURE * n_features, MAX_BYTES // row_bytes)
+    wanted = min(SAMPLED_ROWS_PER_FEATURE * n_features, MAX_SAMPLE_BYTES // row_bytes)
     counts = np.asarray(X.row_counts, dtype=np.float64)
     if np.isnan(counts).any():
         counts = np.ones(counts.size)
@@ -326,23 +332,23 @@ def _to_draw(X: Chunks) -> list[int]:
 
 
 def _shuffled_sample(
-    drawn: list[Drawn], recode: Callable[[Part], Targets], seed: int
+    drawn: list[ChunkSample], recode: Callable[[ScannedTargets], Targets], seed: int
 ) -> tuple[np.ndarray, Matrix, Targets]:
     """Return row ids within all rows, rows and targets of the sample, shuffled.
 
     A row weighs more where a chunk drew a smaller share of its rows.
     """
-    sizes = np.asarray([each.size for each in drawn])
+    sizes = np.asarray([each.n_rows for each in drawn])
     counts = np.asarray([each.row_ids.size for each in drawn])
     order = np.random.default_rng(seed).permutation(counts.sum())
     factors = sizes / np.maximum(1, counts) * (counts.sum() / sizes.sum())
     matrix = concatenated([each.matrix for each in drawn])
     xp, place = matrix.xp, {"xp": matrix.xp, "device": matrix.device}
-    targets = [recode(each.part) for each in drawn]
+    targets = [recode(each.scanned) for each in drawn]
 
     def joined(values: Iterable[Array | None]) -> Array | None:
-        few = [each for each in values if each is not None]
-        return arrays.rows(xp.concat(few), order) if few else None
+        sampled = [each for each in values if each is not None]
+        return arrays.rows(xp.concat(sampled), order) if sampled else None
 
     row_ids = np.cumsum(sizes) - sizes
     row_ids = np.concatenate([n + each.row_ids for n, each in zip(row_ids, drawn)])

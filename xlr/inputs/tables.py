@@ -59,7 +59,7 @@ def _decoded(values: Any, pyarrow: Any) -> Any:
 
 
 def accept(name: str, values: Any) -> Any:
-    """Return an array, a list or a native table.
+    """Return arrays and lists unchanged, and tables without their narwhals wrapper.
 
     Raises
     ------
@@ -158,7 +158,7 @@ def to_matrix(X: Any) -> Any:
     return X.sparse.to_coo()
 
 
-def explain(X: Any, error: Exception) -> NoReturn:
+def raise_with_columns(X: Any, error: Exception) -> NoReturn:
     """Raise ``error``, or an error that names the columns of X that caused it."""
     columns: list[tuple[Any, Any]] = []
     other_way = ""
@@ -173,15 +173,15 @@ def explain(X: Any, error: Exception) -> NoReturn:
     if wrong := [name for name, content in contents.items() if content == "words"]:
         kind = TypeError if isinstance(error, TypeError) else ValueError
         raise kind(
-            f"{hold(wrong)} no numbers: {printable(error)}. Turn dates into numbers, "
-            "such as days since a date. Encode categories, for instance with "
+            f"{columns_hold(wrong)} no numbers: {printable(error)}. Turn dates into "
+            "numbers, such as days since a date. Encode categories, for instance with "
             "sklearn.compose.make_column_transformer((OneHotEncoder(), "
             f"[{', '.join(map(quoted, wrong[:3]))}]), remainder='passthrough') in a "
             f"pipeline{other_way}."
         ) from error
     if missing := [name for name, content in contents.items() if content == "missing"]:
         raise ValueError(
-            f"{hold(missing)} missing values. Drop those rows, or impute them "
+            f"{columns_hold(missing)} missing values. Drop those rows, or impute them "
             "(sklearn.impute.SimpleImputer)."
         ) from error
     raise error
@@ -211,7 +211,7 @@ def is_missing(label: Any) -> bool:
     return isinstance(label, Number | np.generic) and bool(label != label)
 
 
-def hold(names: list[Any]) -> str:
+def columns_hold(names: list[Any]) -> str:
     """Return the subject and the verb of a sentence about columns of X."""
     several = len(names) > 1
     return f"Column{'s' * several} {listed(names)} of X hold{'s' * (not several)}"

@@ -15,7 +15,11 @@ from xlr.text import quoted
 
 NOT_FINITE = (
     "sample_weight contains NaN or infinity, or its sum overflows. Pass finite weights "
-    "of a usual size."
+    "of ordinary size."
+)
+OFFSET_ENTRIES = (
+    "a number for each row; with more than two classes, a number for each row and "
+    "class."
 )
 
 
@@ -33,9 +37,10 @@ def read_sample_weight(sample_weight: Any, features: Features) -> Array:
 
 
 def place_weights(sample_weight: Any, features: Features) -> Array:
-    """Return sample weights as :func:`read_sample_weight`, of any sign and size.
+    """Return sample weights in the accumulation dtype on the device of X.
 
-    None gives ones. A number is the weight of every sample.
+    They may be negative or not finite. None gives ones. A number is the weight of every
+    sample.
 
     Raises
     ------
@@ -138,7 +143,10 @@ def check_totals(totals: np.ndarray) -> None:
     if not np.isfinite(totals.sum()):
         raise ValueError(NOT_FINITE)
     if not totals.any():
-        raise ValueError("The weights are zero for all samples.")
+        raise ValueError(
+            "All weights are zero: sample_weight times class_weight must be positive "
+            "for some rows."
+        )
 
 
 def read_start(
@@ -151,7 +159,7 @@ def read_start(
     ValueError
         If they have another shape than ``coef_`` or are not finite numbers.
     """
-    xp, dtype, found = features.xp, features.accumulation_dtype, []
+    xp, dtype, starts = features.xp, features.accumulation_dtype, []
     for name, values, expected in (
         ("coef_init", coef, shape),
         ("intercept_init", intercept, shape[:1]),
@@ -168,8 +176,8 @@ def read_start(
             )
         if not arrays.to_host(xp.all(xp.isfinite(start))):
             raise ValueError(f"{name} contains NaN or infinity.")
-        found.append(xp.reshape(start, expected))
-    return found[0], found[1]
+        starts.append(xp.reshape(start, expected))
+    return starts[0], starts[1]
 
 
 def without_infinity(intercept: Array) -> np.ndarray:
@@ -189,8 +197,8 @@ def read_offset(offset: Any, features: Features) -> Array:
     values = features.place(as_real(offset, "offset"), features.dtype)
     if values.ndim not in (1, 2) or values.shape[0] != n_samples:
         raise ValueError(
-            f"offset has shape {tuple(values.shape)}, expected ({n_samples},): a "
-            "number for each row, with more than two classes for each row and class."
+            f"offset has shape {tuple(values.shape)}, expected ({n_samples},): "
+            f"{OFFSET_ENTRIES}"
         )
     if not arrays.to_host(xp.all(xp.isfinite(values))):
         raise ValueError("offset contains NaN or infinity.")
@@ -201,6 +209,6 @@ def check_offset_columns(offset: Array | None, n_columns: int) -> None:
     """Raise ValueError unless an offset is None or has this number of columns."""
     if offset is not None and offset.shape[1] != n_columns:
         raise ValueError(
-            f"offset has {offset.shape[1]} columns, expected {n_columns}: a number for "
-            "each row, with more than two classes for each row and class."
+            f"offset has {offset.shape[1]} columns, expected {n_columns}: "
+            f"{OFFSET_ENTRIES}"
         )
