@@ -1,7 +1,7 @@
 """Plots of fits and predictions, as scikit-learn's displays.
 
-``from_estimator`` (``from_predictions``, ``from_path``, ``from_results``) computes what
-is drawn and draws it; ``plot`` draws it again. Arrays come to the host only here.
+``from_estimator`` (``from_predictions``, ``from_path``, ``from_results``) computes the
+curves and draws them; ``plot`` draws them again. Displays hold NumPy arrays.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from xlr import arrays
 from xlr.arrays import Array
-from xlr.text import printable, quoted, term_of
+from xlr.text import listed, printable, quoted, term_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -40,9 +40,9 @@ METRICS = {
     "objective": "objective F",
     "optimality": "optimality (largest entry of the gradient)",
 }
-STRENGTH = "C, inverse strength of the penalty"
+C_LABEL = "C, inverse strength of the penalty"
 STYLES = ("-", "--", ":", "-.")  # of the levels of a category
-POSITIONS = {"iterations": "iteration", "seconds": "seconds"}
+POSITION_LABELS = {"iterations": "iteration", "seconds": "seconds"}
 
 
 class Display(ABC):
@@ -170,9 +170,12 @@ class LossCurveDisplay(Display):
             If matplotlib is not installed.
         """
         check_is_fitted(estimator, "history_")
-        for value, options in ((metric, METRICS), (against, POSITIONS)):
+        given = ("metric", metric, METRICS), ("against", against, POSITION_LABELS)
+        for parameter, value, options in given:
             if value not in options:
-                raise ValueError(f"Expected one of {tuple(options)}; got {value!r}.")
+                raise ValueError(
+                    f"{parameter} must be one of {tuple(options)}; got {value!r}."
+                )
         values = estimator.history_[metric]
         positions = estimator.history_["seconds"]
         if against == "iterations":
@@ -190,7 +193,7 @@ class LossCurveDisplay(Display):
         self.lines_ = ax.plot(self.positions, self.values, **options)
         if self.metric == "optimality":
             ax.set_yscale("log")
-        ax.set(xlabel=POSITIONS[self.against], ylabel=METRICS[self.metric])
+        ax.set(xlabel=POSITION_LABELS[self.against], ylabel=METRICS[self.metric])
         ax.legend()
 
 
@@ -255,21 +258,22 @@ class InfluenceDisplay(Display):
         Raises
         ------
         ValueError
-            If there are more than two classes, or the results are without the rows.
+            If there are more than two classes, or the results do not keep the training
+            data.
         ImportError
             If matplotlib is not installed.
         """
-        found = results.get_influence()
-        leverage = arrays.to_host(found.hat_matrix_diag)
-        residual = arrays.to_host(found.resid_studentized)
-        distance = arrays.to_host(found.cooks_distance)
+        influence = results.get_influence()
+        leverage = arrays.to_host(influence.hat_matrix_diag)
+        residual = arrays.to_host(influence.resid_studentized)
+        distance = arrays.to_host(influence.cooks_distance)
         return cls(leverage, residual, distance, results.effective_df).plot(**kwargs)
 
     def _draw(self, ax: Axes, *, n_labels: int = 5, **kwargs: Any) -> None:
         top = float(self.distance.max())
         options = {"s": 8 + 200 * self.distance / max(top, 1e-300), "alpha": 0.5}
         points = np.stack([self.leverage, self.residual], axis=1)
-        self.points_ = ax.scatter(*points.T, **{**options, **kwargs})
+        self.points_ = ax.scatter(*points.T, **(options | kwargs))
         largest = np.argsort(-self.distance, kind="stable")[:n_labels]
         self.labels_ = [
             ax.annotate(str(row), points[row], (5, 5), textcoords="offset points")
@@ -293,7 +297,8 @@ class CoefficientPathDisplay(Display):
     """Coefficients against C, with the number of non-zero coefficients above.
 
     Use :meth:`from_path`. ``plot(n_labels=8)`` names the first terms to enter. A
-    category is one term: its levels share a color, below its reference level.
+    category is one term: its levels share a color, and its reference level precedes
+    them in the legend.
 
     Parameters
     ----------
@@ -341,7 +346,8 @@ class CoefficientPathDisplay(Display):
         ----------
         path : xlr.LogisticPath
         column : int, default=0
-            The class whose coefficients are drawn, where each has its own.
+            Index of the class whose coefficients are drawn, for paths with several
+            classes.
         **kwargs
             For :meth:`plot`: ``ax``, ``n_labels``, and arguments of matplotlib.
 
@@ -381,7 +387,7 @@ class CoefficientPathDisplay(Display):
                 options |= {"linestyle": style} | kwargs
                 self.lines_ += ax.plot(self.Cs, self.coefs[:, j], **options)
         ax.axhline(0, color="0.4", linewidth=0.8)
-        ax.set(xscale="log", xlabel=STRENGTH, ylabel="coefficient")
+        ax.set(xscale="log", xlabel=C_LABEL, ylabel="coefficient")
         if self.lines_ and n_labels > 0:
             ax.legend(title="first to enter", fontsize="small")
         above = ax.secondary_xaxis("top")
@@ -475,14 +481,14 @@ class CVScoresDisplay(Display):
         check_is_fitted(estimator, "scores_")
         name = estimator.scoring or "log-likelihood of a row"
         name = name.replace("_", " ") if isinstance(name, str) else "score"
-        # Of several l1_ratios, the scores of the one nearest to the chosen one.
+        # scores_ has an axis of l1_ratios; l1_ratio_ may differ by rounding.
         distance = np.abs(np.subtract(estimator.l1_ratios_, estimator.l1_ratio_))
         scores = estimator.scores_[:, int(np.argmin(distance)), :]
         return cls(estimator.Cs_, scores, score_name=name).plot(**kwargs)
 
     def _draw(self, ax: Axes, **kwargs: Any) -> None:
         options = {"marker": "o", "label": f"mean of {len(self.scores)} folds"}
-        (self.line_,) = ax.plot(self.Cs, self.mean, **{**options, **kwargs})
+        (self.line_,) = ax.plot(self.Cs, self.mean, **(options | kwargs))
         band = self.mean + np.outer((-1, 1), self.standard_error)
         color, label = self.line_.get_color(), "one standard error"
         ax.fill_between(self.Cs, *band, color=color, alpha=0.2, lw=0, label=label)
@@ -491,7 +497,7 @@ class CVScoresDisplay(Display):
             (self.one_standard_error_C, "--", "within one standard error"),
         ):
             ax.axvline(C, color="0.4", linestyle=style, label=f"{label}: C={C:.3g}")
-        ax.set(xscale="log", xlabel=STRENGTH, ylabel=f"{self.score_name}, held out")
+        ax.set(xscale="log", xlabel=C_LABEL, ylabel=f"{self.score_name}, held out")
         ax.legend()
 
 
@@ -504,7 +510,7 @@ class _BinaryDisplay(Display):
     def from_estimator(
         cls, estimator: Any, X: Array, y: Array, *, pos_label: Any = None, **kwargs: Any
     ) -> Self:
-        """Draw the probabilities that an estimator predicts.
+        """Predict with an estimator, and draw the display of its probabilities.
 
         Parameters
         ----------
@@ -608,7 +614,7 @@ class CalibrationDisplay(_BinaryDisplay):
         alpha: float = 0.05,
         **kwargs: Any,
     ) -> Self:
-        """Draw predicted probabilities.
+        """Draw observed shares of a class against predicted probabilities.
 
         Parameters
         ----------
@@ -643,16 +649,15 @@ class CalibrationDisplay(_BinaryDisplay):
                 f"n_bins must be from 1 to the number of rows, {positive.size}; got "
                 f"{n_bins!r}."
             )
-        found = []
+        groups = []
         for rows in np.array_split(np.argsort(probability, kind="stable"), n_bins):
             count = int(positive[rows].sum())
             interval = stats.binomtest(count, rows.size).proportion_ci(
                 1 - alpha, method="wilson"
             )
             share = count / rows.size
-            found.append((probability[rows].mean(), share, *interval, rows.size))
-        display = cls(*map(np.asarray, zip(*found)))
-        display.pos_label = pos_label
+            groups.append((probability[rows].mean(), share, *interval, rows.size))
+        display = cls(*map(np.asarray, zip(*groups)), pos_label=pos_label)
         return display.plot(**kwargs)
 
     def _draw(self, ax: Axes, **kwargs: Any) -> None:
@@ -661,7 +666,7 @@ class CalibrationDisplay(_BinaryDisplay):
         reach = np.maximum(0, [self.observed - self.lower, self.upper - self.observed])
         options = {"fmt": "o", "capsize": 3, "label": "observed, Wilson interval"}
         self.errorbar_ = ax.errorbar(
-            self.predicted, self.observed, yerr=reach, **{**options, **kwargs}
+            self.predicted, self.observed, yerr=reach, **(options | kwargs)
         )
         label, limits = printable(self.pos_label), (-0.02, 1.02)
         ax.set(xlabel=f"predicted probability of {label}", xlim=limits)
@@ -735,7 +740,7 @@ class ThresholdDisplay(_BinaryDisplay):
         sample_weight: Array | None = None,
         **kwargs: Any,
     ) -> Self:
-        """Draw the curves of predicted probabilities.
+        """Draw precision, recall and F1 against thresholds on the probabilities.
 
         Parameters
         ----------
@@ -760,9 +765,13 @@ class ThresholdDisplay(_BinaryDisplay):
         ImportError
             If matplotlib is not installed.
         """
-        positive = column_or_1d(arrays.to_host(y_true)) == pos_label
+        labels = column_or_1d(arrays.to_host(y_true))
+        positive = labels == pos_label
         if not positive.any():
-            raise ValueError(f"No label in y_true is pos_label={quoted(pos_label)}.")
+            raise ValueError(
+                f"No label in y_true is pos_label={quoted(pos_label)}. Pass one of its "
+                f"labels: {listed(list(dict.fromkeys(labels.tolist())))}."
+            )
         if sample_weight is not None:
             sample_weight = arrays.to_host(sample_weight)
         *curves, thresholds = precision_recall_curve(
@@ -777,7 +786,7 @@ class ThresholdDisplay(_BinaryDisplay):
     def _draw(self, ax: Axes, **kwargs: Any) -> None:
         curves = np.stack([self.precision, self.recall, self.f1], axis=1)
         options = {"label": ["precision", "recall", "F1"]}
-        self.lines_ = ax.plot(self.thresholds, curves, **{**options, **kwargs})
+        self.lines_ = ax.plot(self.thresholds, curves, **(options | kwargs))
         color = self.lines_[-1].get_color()
         best = f"best F1: {self.best_f1:.3f} at {self.best_threshold:.3f}"
         ax.plot(self.best_threshold, self.best_f1, "o", color=color, label=best)

@@ -283,7 +283,7 @@ def test_errors_of_a_lasso_take_dropped_coefficients_as_known():
     np.testing.assert_allclose(results.effective_df, kept.sum() + 1)
     estimates = np.append(model.intercept_, model.coef_)
     np.testing.assert_allclose(results.params, estimates, rtol=1e-6, atol=1e-12)
-    assert "held at zero" in " ".join(results.notes)
+    assert "at zero under the L1 penalty" in " ".join(results.notes)
 
 
 def test_errors_of_a_model_chosen_by_cross_validation():
@@ -374,7 +374,7 @@ def test_infer_refuses_wrong_arguments():
         ({"cov_type": "HC9"}, "cov_type must be one of"),
         ({"collinear": "drop"}, "collinear must be"),
         ({"cov_type": "cluster"}, "needs groups"),
-        ({"groups": y}, "take none"),
+        ({"groups": y}, "takes no groups"),
         ({"cov_type": "cluster", "groups": y[:3]}, "the cluster of"),
         ({"cov_type": "cluster", "groups": mixed}, "cannot be compared.* or strings"),
         ({"cov_type": "cluster", "groups": 0 * y}, "only one cluster"),

@@ -243,7 +243,7 @@ def test_effects_refuse_wrong_arguments():
         results.get_margeff("mean", "dx")
     with pytest.raises(ValueError, match="method must be 'dydx' or 'eydx'"):
         results.get_margeff(X, "eyex", dummy=True)
-    with pytest.raises(ValueError, match=r"dummy=True\) needs the rows"):
+    with pytest.raises(ValueError, match=r"dummy=True\) needs the training data"):
         results.get_margeff(X, dummy=True)
     with pytest.raises(ValueError, match="at contains NaN"):
         results.get_margeff(np.full_like(X, np.nan))

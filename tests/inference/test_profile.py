@@ -190,7 +190,7 @@ def test_summary_of_firth_as_logistf(counted):
     ratios = results.odds_ratios().columns
     np.testing.assert_allclose(ratios["0.975]"], np.exp(upper[1:]), rtol=2e-5)
     assert "profile likelihood" in " ".join(results.notes)
-    with pytest.raises(ValueError, match=r"alpha=0\.1 needs the rows"):
+    with pytest.raises(ValueError, match=r"alpha=0\.1 needs the training data"):
         results.conf_int(0.1)
 
 

@@ -72,7 +72,7 @@ def test_results_survive_copies(way, kind, keep_data):
     expected = xlr.infer(model.fit(X, y), X, y, keep_data=keep_data)
     stored = WAYS[way](expected)
     assert_same_results(stored, expected, X[:5])
-    with pytest.raises(ValueError, match=r"get_margeff needs the rows.*keep_data=True"):
+    with pytest.raises(ValueError, match=r"get_margeff needs .* data.*keep_data=True"):
         stored.get_margeff()
 
 
@@ -138,15 +138,15 @@ def test_results_are_small_and_release_the_rows():
     assert np.isfinite(results.bse).all()
 
 
-def test_methods_that_need_the_rows_are_refused_without():
+def test_methods_without_the_training_data_are_refused():
     X, y = spector()
     results = xlr.infer(xlr.LogisticRegression(C=np.inf).fit(X, y), X, y)
     names = ["fittedvalues", "pearson_chi2", "resid_pearson"]
     names += ["get_margeff", "profile_conf_int", "get_influence", "pred_table"]
     for name in names:
-        with pytest.raises(ValueError, match=f"{name} needs the rows of the fit"):
+        with pytest.raises(ValueError, match=f"{name} needs the training data"):
             getattr(results, name)()
-    with pytest.raises(ValueError, match="get_influence needs the rows"):
+    with pytest.raises(ValueError, match="get_influence needs the training data"):
         xlr.plotting.InfluenceDisplay.from_results(results)
 
 

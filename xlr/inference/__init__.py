@@ -1,4 +1,4 @@
-"""Layer 7: inference for fitted models, from the rows of the fit."""
+"""Layer 7: standard errors, tests, intervals and marginal effects of fitted models."""
 
 from xlr.inference.formula import FormulaTransformer, logit
 from xlr.inference.infer import infer

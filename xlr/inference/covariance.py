@@ -12,7 +12,7 @@ from xlr import arrays
 from xlr.arrays import Array
 from xlr.data import Block, fetch
 from xlr.inference.fitted_data import Estimates, FittedData
-from xlr.inference.newton import NewtonStep, last_newton_step
+from xlr.inference.newton import NewtonStep, refine
 from xlr.inputs.tables import accept, is_missing
 from xlr.losses import Loss
 from xlr.objective import passes
@@ -28,7 +28,7 @@ ClusterSums = tuple[np.ndarray, np.ndarray]  # ids, and sums of the rows of each
 
 
 def estimate(
-    last: NewtonStep, cov_type: str, clusters: np.ndarray | None
+    newton: NewtonStep, cov_type: str, clusters: np.ndarray | None
 ) -> tuple[FittedData, Estimates]:
     r"""Compute the estimates and their covariance.
 
@@ -38,7 +38,7 @@ def estimate(
 
     .. math:: (I + P)^{-1} M (I + P)^{-1}
 
-    where M is the covariance of the sum of the scores. It is I if the model is right.
+    where M is the covariance of the sum of the scores. It is I if the model is correct.
     For HC0 it is the sum of :math:`g_i g_i^T` over the rows, and for HC1 n / (n - k)
     times that sum. HC2 and HC3 divide each term by a power of 1 - h, with the leverage
     h of its row. For clusters, M sums the outer products of their scores. Several ways
@@ -46,7 +46,7 @@ def estimate(
 
     Parameters
     ----------
-    last : NewtonStep
+    newton : NewtonStep
         Step at the coefficients of the model.
     cov_type : {'nonrobust', 'HC0', 'HC1', 'HC2', 'HC3', 'cluster'}
     clusters : ndarray of shape (n_samples, n_ways) or None
@@ -66,62 +66,65 @@ def estimate(
     models*.
     """
     # 1. The estimates, and the information at the estimates.
-    last = last_newton_step(last)
-    data, inverse = last.data, last.inverse
-    units, (kept, dropped, weights) = data.units, last.aliased
-    standardized = data.standardized + last.step
+    newton = refine(newton)
+    data, inverse_hessian = newton.data, newton.inverse_hessian
+    parameter_map, (kept, dropped, weights) = data.parameter_map, newton.aliased
+    standardized_params = data.standardized_params + newton.step
     # 2. Their covariance.
-    covariance, was_indefinite, middle = inverse, False, None
+    covariance, was_indefinite, meat = inverse_hessian, False, None
     if data.is_penalised or cov_type != "nonrobust":
-        middle = _middle(last, cov_type, clusters)
-        covariance = inverse @ middle @ inverse
+        meat = _meat(newton, cov_type, clusters)
+        covariance = inverse_hessian @ meat @ inverse_hessian
         covariance = (covariance + covariance.T) / 2
     if clusters is not None and clusters.shape[1] > 1:
         values, vectors = np.linalg.eigh(covariance)
         was_indefinite = bool(values[0] < -values.size * ROUNDING * values[-1])
         covariance = vectors * np.maximum(values, 0) @ vectors.T
     # 3. Both in units of X. Kept columns include the part of aliased columns.
-    columns = standardized.reshape(units.n_outputs, -1).copy()
-    columns[:, kept] += columns[:, dropped] @ weights.T
-    columns[:, dropped] = 0
-    params = units.reported(columns.reshape(1, -1)).reshape(-1, len(data.names))
-    params[:, dropped + int(units.fit_intercept)] = np.nan
-    reported = units.reported(units.reported(covariance).T)
-    if middle is not None:
-        _raise_to_rounding(reported, last, middle)
-    has_none = (units.directions[:, last.free] == 0).all(axis=1)
+    by_output = standardized_params.reshape(parameter_map.n_outputs, -1).copy()
+    by_output[:, kept] += by_output[:, dropped] @ weights.T
+    by_output[:, dropped] = 0
+    params = parameter_map.to_reported(by_output.reshape(1, -1))
+    params = params.reshape(-1, len(data.names))
+    params[:, dropped + int(parameter_map.fit_intercept)] = np.nan
+    reported = parameter_map.to_reported(parameter_map.to_reported(covariance).T)
+    if meat is not None:
+        _bound_variances_below(reported, newton, meat)
+    has_none = (parameter_map.matrix[:, newton.free] == 0).all(axis=1)
     reported[has_none, :] = reported[:, has_none] = np.nan
     estimates = Estimates(
         params=params.reshape(-1),
         covariance=reported,
-        standardized=standardized,
+        standardized_params=standardized_params,
         standardized_covariance=covariance,
-        inverse=inverse,
-        llf=last.log_likelihood,
-        effective_df=float(np.sum(inverse * last.information)),
-        aliased=_describe_aliased(last),
+        inverse_hessian=inverse_hessian,
+        llf=newton.log_likelihood,
+        effective_df=float(np.sum(inverse_hessian * newton.information)),
+        aliased=_describe_aliased(newton),
         was_indefinite=was_indefinite,
     )
-    return data.at(standardized), estimates
+    return data.with_estimates(standardized_params), estimates
 
 
-def _describe_aliased(last: NewtonStep) -> str:
+def _describe_aliased(newton: NewtonStep) -> str:
     """Describe aliased columns in units of X: x_j = m_j + d_j z_j."""
-    units, (kept, dropped, weights) = last.data.units, last.aliased
-    mean, scale = np.append(units.mean, 0.0), np.append(units.scale, 1.0)
+    parameter_map, (kept, dropped, weights) = newton.data.parameter_map, newton.aliased
+    mean = np.append(parameter_map.mean, 0.0)
+    scale = np.append(parameter_map.scale, 1.0)
     weights = weights * scale[dropped] / scale[kept][:, None]
-    if units.fit_intercept:  # the first kept column
+    if parameter_map.fit_intercept:  # the first kept column
         weights[0] += mean[dropped] - mean[kept] @ weights
-    aliased = last.aliased._replace(weights=weights)
-    return aliased.describe([*last.data.column_names, "intercept"])
+    aliased = newton.aliased._replace(weights=weights)
+    return aliased.describe([*newton.data.column_names, "intercept"])
 
 
-def _raise_to_rounding(
-    reported: np.ndarray, last: NewtonStep, middle: np.ndarray
+def _bound_variances_below(
+    reported: np.ndarray, newton: NewtonStep, meat: np.ndarray
 ) -> None:
     """Bound variances below by their rounding error.
 
-    The difference of two classes whose coefficients move together has variance zero.
+    If two classes share their coefficients, the variance of their difference is zero
+    up to rounding errors, which may be negative.
 
     Raises
     ------
@@ -129,43 +132,47 @@ def _raise_to_rounding(
         If rounding errors are large compared with a variance and with the inverse
         Hessian: the data hardly determine the parameter.
     """
-    data, variance = last.data, np.diagonal(reported)
-    eps, half = data.objective.accumulation_rounding, data.units.reported(last.inverse)
-    least = eps * (np.sqrt(np.abs(np.diagonal(middle))) @ np.abs(half)) ** 2
-    of_model = np.diagonal(data.units.reported(half.T))
-    lost = (least > 0.1 * variance) & (least > eps**0.5 * of_model)
-    if lost.any():
-        columns = lost.reshape(-1, len(data.names)).any(axis=0)
+    data, variance = newton.data, np.diagonal(reported)
+    eps = data.objective.accumulation_rounding
+    to_reported = data.parameter_map.to_reported
+    mapped_inverse = to_reported(newton.inverse_hessian)
+    root_meat = np.sqrt(np.abs(np.diagonal(meat)))
+    rounding_variance = eps * (root_meat @ np.abs(mapped_inverse)) ** 2
+    model_variance = np.diagonal(to_reported(mapped_inverse.T))
+    is_lost = rounding_variance > 0.1 * variance
+    is_lost &= rounding_variance > eps**0.5 * model_variance
+    if is_lost.any():
+        columns = is_lost.reshape(-1, len(data.names)).any(axis=0)
         names = listed(np.asarray(data.names)[columns].tolist())
         raise ValueError(
             f"The variances of the coefficients of {names} are lost in rounding "
             "errors: the data and the penalty hardly determine them. Standardise the "
             "features, or lower C."
         )
-    np.fill_diagonal(reported, np.maximum(variance, least))
+    np.fill_diagonal(reported, np.maximum(variance, rounding_variance))
 
 
-def _middle(last: NewtonStep, cov_type: str, clusters: np.ndarray | None) -> np.ndarray:
-    """Return M, corrected for the degrees of freedom of the estimates."""
+def _meat(newton: NewtonStep, cov_type: str, clusters: np.ndarray | None) -> np.ndarray:
+    """Return the meat M of the sandwich, with its small-sample factor."""
     if cov_type == "nonrobust":
-        return last.information
-    n = float(last.data.dataset.totals.sum())
-    k = (last.data.class_totals.size - 1) * last.aliased.kept.size
+        return newton.information
+    n = float(newton.data.dataset.totals.sum())
+    k = newton.data.n_equations * newton.aliased.kept.size
     if n <= k and cov_type in ("HC1", "cluster"):
         raise ValueError(
             f"cov_type={cov_type!r} needs more observations than parameters; there are "
             f"{n:g} (the sum of the weights) and {k}. Pass 'nonrobust' or 'HC0'."
         )
     if clusters is not None:
-        return sum_between_clusters(last.data, clusters) * ((n - 1) / (n - k))
-    outer = outer_products(last, LEVERAGE_POWERS.get(cov_type, 0.0))
+        return cluster_outer_products(newton.data, clusters) * ((n - 1) / (n - k))
+    outer = outer_products(newton, LEVERAGE_POWERS.get(cov_type, 0.0))
     return outer * (n / (n - k)) if cov_type == "HC1" else outer
 
 
 # -- scores of rows --------------------------------------------------------------------
 
 
-def outer_products(last: NewtonStep, power: float) -> np.ndarray:
+def outer_products(newton: NewtonStep, power: float) -> np.ndarray:
     r"""Return the sum of the outer products of the scores of the rows, in one pass.
 
     With weights :math:`s_i = f_i c_{y_i}`, the count :math:`f_i` of the row and the
@@ -177,12 +184,12 @@ def outer_products(last: NewtonStep, power: float) -> np.ndarray:
     that counts once is :math:`h_i = c_{y_i} p_i (1 - p_i) z_i^T (I + P)^{-1} z_i`.
     ``power`` is above 0 only for two classes.
     """
-    data, objective = last.data, last.data.objective
+    data, objective = newton.data, newton.data.objective
     sums = data.sum_rows(
         _outer_sums,
         objective.place(data.dataset.class_weights.factors),
         power,
-        objective.place(last.inverse),
+        objective.place(newton.inverse_hessian),
         width=3 * objective.n_parameters,
         least=4 * objective.n_outputs * objective.n_features,
     )
@@ -193,24 +200,25 @@ def _outer_sums(
     block: Block,
     loss: Loss,
     parameters: Array,
-    factors: Array,
+    class_weights: Array,
     power: float,
-    inverse: Array,
+    inverse_hessian: Array,
 ) -> tuple[Array, ...]:
     xp, widest = block.xp, block.accumulation_dtype
     block = block._replace(matrix=block.matrix.astype(widest))
     eta = passes.logits(block, loss, parameters)
     _, gradient = loss.value_and_gradient(eta, block.labels, xp=xp)
-    factor = xp.take(factors, xp.astype(block.labels[:, 0], xp.int64))
-    size = factor * xp.astype(block.weights[:, 0], widest)
+    class_weight = xp.take(class_weights, xp.astype(block.labels[:, 0], xp.int64))
+    weight = class_weight * xp.astype(block.weights[:, 0], widest)
     if power > 0:
         Z = design(block, loss, parameters)
-        h = loss.curvature(eta, block.labels, xp=xp).values[:, 0, 0]
-        leverage = factor * h * xp.sum(xp.matmul(Z, inverse) * Z, axis=1)
-        # A row without a weight has no leverage.
-        leverage = xp.where(size > 0, leverage, xp.zeros_like(leverage))
-        size = size / (1 - leverage) ** power
-    scores = xp.sqrt(size)[:, None, None] * xp.astype(gradient, widest)
+        curvature = loss.curvature(eta, block.labels, xp=xp).values[:, 0, 0]
+        squares = xp.sum(xp.matmul(Z, inverse_hessian) * Z, axis=1)
+        leverage = class_weight * curvature * squares
+        # Without weight, the leverage may be 1: avoid 0 / 0.
+        leverage = xp.where(weight > 0, leverage, xp.zeros_like(leverage))
+        weight = weight / (1 - leverage) ** power
+    scores = xp.sqrt(weight)[:, None, None] * xp.astype(gradient, widest)
     return passes.outer_sums(block, scores, widest)
 
 
@@ -233,9 +241,9 @@ def square_root(matrix: np.ndarray) -> np.ndarray:
 
 
 def read_clusters(groups: Any, n_samples: int) -> np.ndarray:
-    """Return the cluster numbers of each row, (n_samples, n_ways), on the host.
+    """Return the cluster ids of each row, (n_samples, n_ways), on the host.
 
-    Dask computes its groups here.
+    Groups in Dask are computed once.
 
     Raises
     ------
@@ -258,11 +266,11 @@ def read_clusters(groups: Any, n_samples: int) -> np.ndarray:
             f"each row; or ({n_samples}, m), its cluster in each of m ways."
         )
     columns = values.reshape(n_samples, -1).T
-    return np.stack([_numbered(column) for column in columns], axis=1)
+    return np.stack([_cluster_ids(column) for column in columns], axis=1)
 
 
-def _numbered(values: np.ndarray) -> np.ndarray:
-    """Return the position of each value among the sorted values."""
+def _cluster_ids(values: np.ndarray) -> np.ndarray:
+    """Return the index of each value among the sorted distinct values."""
     is_object = values.dtype.kind == "O"
     missing = list(map(is_missing, values)) if is_object else values != values
     if n_missing := np.count_nonzero(missing):
@@ -279,7 +287,7 @@ def _numbered(values: np.ndarray) -> np.ndarray:
         ) from error
 
 
-def sum_between_clusters(data: FittedData, clusters: np.ndarray) -> np.ndarray:
+def cluster_outer_products(data: FittedData, clusters: np.ndarray) -> np.ndarray:
     r"""Sum the outer products of the scores of the clusters.
 
     Several ways of clustering combine by inclusion and exclusion: the sums of each way,
@@ -297,57 +305,60 @@ def sum_between_clusters(data: FittedData, clusters: np.ndarray) -> np.ndarray:
     Journal of Business and Economic Statistics 29.
     """
     objective = data.objective
-    cells, numbers = np.unique(clusters, axis=0, return_inverse=True)
+    intersections, intersection_ids = np.unique(clusters, axis=0, return_inverse=True)
     parts = objective.data.map_reduce(
         _cluster_sums,
         objective.loss,
         data.parameters,
         width=3 * objective.n_parameters,
-        combine=partial(_joined, len(cells)),
-        per_row=objective.data.place_rows(numbers.reshape(-1), on_device=False),
+        combine=partial(_combine, len(intersections)),
+        per_row=objective.data.place_rows(
+            intersection_ids.reshape(-1), on_device=False
+        ),
     )
     ids, sums = map(np.concatenate, zip(*parts))
-    counted = sums[:, -1] > 0
-    cells, scores = cells[ids[counted]], sums[counted, :-1]
-    n_ways, total = cells.shape[1], np.zeros((scores.shape[1],) * 2)
-    for size in range(1, n_ways + 1):
-        for ways in itertools.combinations(range(n_ways), size):
-            _, of = np.unique(cells[:, ways], axis=0, return_inverse=True)
-            _, within = _sum_equal(of.reshape(-1), scores)
-            n = len(within)
-            if n < 2:
+    has_weight = sums[:, -1] > 0
+    intersections, scores = intersections[ids[has_weight]], sums[has_weight, :-1]
+    n_ways, total = intersections.shape[1], np.zeros((scores.shape[1],) * 2)
+    for n_combined in range(1, n_ways + 1):
+        for ways in itertools.combinations(range(n_ways), n_combined):
+            _, ids = np.unique(intersections[:, ways], axis=0, return_inverse=True)
+            _, cluster_scores = _sum_by_id(ids.reshape(-1), scores)
+            n_clusters = len(cluster_scores)
+            if n_clusters < 2:
                 raise ValueError(
-                    "groups holds only one cluster among the rows with a weight; at "
-                    "least two are needed."
+                    "groups holds only one cluster among the rows of positive weight; "
+                    "at least two are needed."
                 )
-            total += (-1) ** (size + 1) * n / (n - 1) * (within.T @ within)
+            factor = (-1) ** (n_combined + 1) * n_clusters / (n_clusters - 1)
+            total += factor * (cluster_scores.T @ cluster_scores)
     return data.dataset.unit**2 * total
 
 
 def _cluster_sums(
     block: Block, loss: Loss, parameters: Array, clusters: np.ndarray
 ) -> tuple[ClusterSums]:
-    """Return the sums of the scores and the numbers of rows of clusters."""
+    """Return the sums of the scores, and the numbers of weighted rows, by cluster."""
     xp = block.xp
     eta = passes.logits(block, loss, parameters)
     _, gradient = loss.value_and_gradient(eta, block.labels, xp=xp)
     gradient = xp.astype(block.weights * gradient[:, 0, :], block.accumulation_dtype)
     scores = gradient[:, :, None] * design(block, loss, parameters)[:, None, :]
-    weighs = xp.astype(block.weights > 0, block.accumulation_dtype)
-    rows = xp.concat([xp.reshape(scores, (eta.shape[0], -1)), weighs], axis=1)
-    return (_sum_equal(clusters, arrays.to_host(rows).astype(np.float64)),)
+    has_weight = xp.astype(block.weights > 0, block.accumulation_dtype)
+    rows = xp.concat([xp.reshape(scores, (eta.shape[0], -1)), has_weight], axis=1)
+    return (_sum_by_id(clusters, arrays.to_host(rows).astype(np.float64)),)
 
 
-def _sum_equal(ids: np.ndarray, rows: np.ndarray) -> ClusterSums:
+def _sum_by_id(ids: np.ndarray, rows: np.ndarray) -> ClusterSums:
     """Return the distinct ids, and the sums of the rows with each."""
     order = np.argsort(ids, kind="stable")
     distinct, starts = np.unique(ids[order], return_index=True)
     return distinct, np.add.reduceat(rows[order], starts)
 
 
-def _joined(n_clusters: int, a: tuple[Any, ...], b: tuple[Any, ...]) -> Any:
-    """Join the sums of two parts of the rows; add those of equal clusters if many."""
+def _combine(n_clusters: int, a: tuple[Any, ...], b: tuple[Any, ...]) -> Any:
+    """Concatenate two lists of cluster sums; merge equal clusters if they are long."""
     parts = a + b
     if sum(len(ids) for ids, _ in parts) > 2 * n_clusters:
-        parts = (_sum_equal(*map(np.concatenate, zip(*parts))),)
+        parts = (_sum_by_id(*map(np.concatenate, zip(*parts))),)
     return parts

@@ -1,4 +1,4 @@
-"""Fitted models with the rows of their fit, and their estimates."""
+"""Fitted models with their training data, and their estimates."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ from xlr.text import quoted
 from xlr.threads import Workers
 
 
-class Units(NamedTuple):
-    """Change of variables from standardized parameters to units of X, on the host.
+class ParameterMap(NamedTuple):
+    """Linear map of standardized parameters to raw and reported ones, on the host.
 
     Standardized parameters are those of the solver: the coefficients of each output,
     with its intercept last. Reported parameters have the intercept of each equation
@@ -41,7 +41,7 @@ class Units(NamedTuple):
     n_outputs : int
     fit_intercept : bool
     reference : int
-        Number of the reference class.
+        Index of the reference class.
     """
 
     mean: np.ndarray
@@ -50,43 +50,59 @@ class Units(NamedTuple):
     fit_intercept: bool
     reference: int
 
-    def raw(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def to_raw(self, parameters: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Convert standardized parameters to raw coefficients and intercepts.
 
         Parameters
         ----------
-        rows : ndarray of shape (m, n_parameters)
+        parameters : ndarray of shape (m, n_parameters)
 
         Returns
         -------
         coef : ndarray of shape (m, n_outputs, n_features)
         intercept : ndarray of shape (m, n_outputs)
         """
-        columns = rows.reshape(rows.shape[0], self.n_outputs, -1)
-        coef = columns[:, :, : self.mean.size] / self.scale
-        intercept = columns[:, :, self.mean.size :].sum(axis=2) - coef @ self.mean
+        by_output = parameters.reshape(parameters.shape[0], self.n_outputs, -1)
+        coef = by_output[:, :, : self.mean.size] / self.scale
+        intercept = by_output[:, :, self.mean.size :].sum(axis=2) - coef @ self.mean
         return coef, intercept
 
-    def reported(self, rows: np.ndarray) -> np.ndarray:
-        """Map standardized parameters, as rows, to reported ones: (m, n) to (m, n').
+    def to_reported(self, parameters: np.ndarray) -> np.ndarray:
+        """Map standardized parameters to reported ones: (m, n) to (m, n').
 
-        The map is linear: apply it to both sides of a covariance.
+        For a covariance, apply it to both sides.
         """
-        columns, intercept = self.raw(rows)
+        by_output, intercept = self.to_raw(parameters)
         if self.fit_intercept:
-            columns = np.concatenate([intercept[:, :, None], columns], axis=2)
+            by_output = np.concatenate([intercept[:, :, None], by_output], axis=2)
         if self.n_outputs > 1:
-            own = columns[:, self.reference, None, :]
-            columns = np.delete(columns, self.reference, axis=1) - own
+            reference_params = by_output[:, self.reference, None, :]
+            by_output = np.delete(by_output, self.reference, axis=1) - reference_params
         elif self.reference:  # log-odds of the first class
-            columns = -columns
-        return columns.reshape(rows.shape[0], -1)
+            by_output = -by_output
+        return by_output.reshape(parameters.shape[0], -1)
 
     @property
-    def directions(self) -> np.ndarray:
-        """Return each reported parameter as a combination of standardized ones."""
+    def matrix(self) -> np.ndarray:
+        """Return the matrix of the reported parameters: (n_reported, n_parameters)."""
         size = self.mean.size + self.fit_intercept
-        return self.reported(np.eye(self.n_outputs * size)).T
+        return self.to_reported(np.eye(self.n_outputs * size)).T
+
+
+class LikelihoodProfile(NamedTuple):
+    """Likelihood-ratio tests and profile intervals of the reported parameters.
+
+    Attributes
+    ----------
+    statistic : ndarray of shape (n_reported,)
+        Likelihood-ratio statistics of the hypotheses that a parameter is zero.
+    lower, upper : ndarray of shape (n_reported,)
+        Ends of the intervals of level 0.95; infinite where there is no end.
+    """
+
+    statistic: np.ndarray
+    lower: np.ndarray
+    upper: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -98,12 +114,13 @@ class Estimates:
     params : ndarray of shape (n_reported,)
         NaN for an aliased feature.
     covariance : ndarray of shape (n_reported, n_reported)
-        NaN for an aliased feature, and for a coefficient held at zero or at a bound.
-    standardized : ndarray of shape (n_parameters,)
+        NaN for an aliased feature, and for a coefficient at zero under the L1 penalty,
+        or at a bound.
+    standardized_params : ndarray of shape (n_parameters,)
         The estimates in standardized units.
     standardized_covariance : ndarray of shape (n_parameters, n_parameters)
         Zero for parameters without a covariance.
-    inverse : ndarray of shape (n_parameters, n_parameters)
+    inverse_hessian : ndarray of shape (n_parameters, n_parameters)
         Inverse Hessian of the summed losses and the penalty, zero for the same
         parameters.
     llf : float
@@ -111,36 +128,35 @@ class Estimates:
     effective_df : float
         Trace of the information times the inverse Hessian.
     aliased : str
-        The aliased columns and their sums; empty if there are none.
+        Aliased columns as linear combinations; empty if there are none.
     was_indefinite : bool
         Whether negative eigenvalues of the covariance were set to zero.
     llnull, saturated : float
         Log-likelihoods of the intercepts alone, and of the saturated model.
-    profile : ndarray of shape (3, n_reported) or None
-        Result of :func:`~xlr.inference.newton.profile_all`.
+    profile : LikelihoodProfile or None
     """
 
     params: np.ndarray
     covariance: np.ndarray
-    standardized: np.ndarray
+    standardized_params: np.ndarray
     standardized_covariance: np.ndarray
-    inverse: np.ndarray
+    inverse_hessian: np.ndarray
     llf: float
     effective_df: float
     aliased: str = ""
     was_indefinite: bool = False
     llnull: float = np.nan
     saturated: float = 0.0
-    profile: np.ndarray | None = None
+    profile: LikelihoodProfile | None = None
 
     @property
-    def errors(self) -> np.ndarray:
+    def standard_errors(self) -> np.ndarray:
         """Return the standard errors: (n_reported,)."""
         return np.sqrt(np.diagonal(self.covariance))
 
 
 class FittedData:
-    """Fitted model with the rows of its fit.
+    """Fitted model with its training data.
 
     Parameters
     ----------
@@ -155,13 +171,15 @@ class FittedData:
     ----------
     objective : Objective
         Objective of the model, with its penalty.
-    units : Units
+    parameter_map : ParameterMap
     column_names, names : list of str
         Names of the columns of X, and of the reported parameters of an equation.
     references : list of str
         Names of the reference levels of categories.
     class_totals : ndarray of shape (n_classes,)
         Sums of the weights in each class.
+    n_equations : int
+        Number of classes less one.
     total_weight : float
         Sum of the weights.
     penalty_curvature : ndarray of shape (n_parameters,)
@@ -180,13 +198,15 @@ class FittedData:
         self.is_firth = objective.term is not None
         scaler: Any = problem.scaler
         mean, scale = arrays.to_host(scaler.mean), arrays.to_host(scaler.scale)
-        shape = objective.n_outputs, objective.fit_intercept
-        self.units = Units(mean, scale, *shape, reference)
+        self.parameter_map = ParameterMap(
+            mean, scale, objective.n_outputs, objective.fit_intercept, reference
+        )
         self.column_names = dataset.features.column_names
         self.names = ["intercept"] * objective.fit_intercept + self.column_names
         encoder = dataset.features.encoder
         self.references = [] if encoder is None else encoder.references
         self.class_totals = dataset.totals * dataset.class_weights.factors
+        self.n_equations = self.class_totals.size - 1
         self.total_weight = float(self.class_totals.sum())
         curvature = arrays.to_host(objective.penalty_curvature)[0]
         self.penalty_curvature = curvature.astype(np.float64) * self.total_weight
@@ -199,21 +219,21 @@ class FittedData:
         self.parameters = problem.parameters((coef, intercept))
 
     @property
-    def standardized(self) -> np.ndarray:
+    def standardized_params(self) -> np.ndarray:
         """Return the estimates on the host: (n_parameters,)."""
         return arrays.to_host(self.parameters)[0].astype(np.float64)
 
-    def at(self, standardized: np.ndarray) -> FittedData:
-        """Return the same data with other estimates, (n_parameters,) on the host."""
+    def with_estimates(self, standardized_params: np.ndarray) -> FittedData:
+        """Return a copy with these standardized estimates, (n_parameters,)."""
         data = copy.copy(self)
-        data.parameters = self.objective.place(standardized[None, :])
+        data.parameters = self.objective.place(standardized_params[None, :])
         return data
 
     @property
     def free(self) -> np.ndarray:
-        """Return a mask of the parameters that no L1 penalty or bound holds."""
-        (l1, lower, upper), at = self.non_smooth, self.standardized
-        return ~((l1 > 0) & (at == 0)) & (at > lower) & (at < upper)
+        """Return the mask of parameters neither at a bound nor at zero under L1."""
+        (l1, lower, upper), params = self.non_smooth, self.standardized_params
+        return ~((l1 > 0) & (params == 0)) & (params > lower) & (params < upper)
 
     @property
     def is_penalised(self) -> bool:
@@ -229,8 +249,8 @@ class FittedData:
         self, function: Callable[..., Any], *arguments: Any, **options: Any
     ) -> list[np.ndarray]:
         """Return sums of a function of the rows at the estimates, on the host."""
-        given = self.objective.loss, self.parameters, *arguments
-        sums = self.objective.data.map_reduce(function, *given, **options)
+        leading = self.objective.loss, self.parameters
+        sums = self.objective.data.map_reduce(function, *leading, *arguments, **options)
         return list(map(self.on_host, sums))
 
 
@@ -243,28 +263,28 @@ def read_fitted_data(
     reference: Any,
     pool: Workers,
 ) -> FittedData:
-    """Read the rows of a fit.
+    """Read the training data of a fit.
 
     Raises
     ------
     TypeError, ValueError
-        If the rows are invalid, or have other classes than the model.
+        If the data are invalid, or have other classes than the model.
     """
     is_firth = isinstance(model, FirthLogisticRegression)
-    known, moments = None, getattr(model, "_column_moments", None)
-    if moments is not None:
-        mean, std = (features.place(moments[i, :], None) for i in range(2))
-        known = ColumnStatistics(features.xp.ones_like(mean[0]), mean, std)
+    statistics, stored = None, getattr(model, "_column_moments", None)
+    if stored is not None:
+        mean, std = (features.place(stored[i, :], None) for i in range(2))
+        statistics = ColumnStatistics(features.xp.ones_like(mean[0]), mean, std)
     rows = features, y, sample_weight, offset, pool
     dataset = read_dataset(
-        model, *rows, statistics=known, takes_soft_labels=not is_firth
+        model, *rows, statistics=statistics, takes_soft_labels=not is_firth
     )
     classes = arrays.to_host(dataset.classes).tolist()
-    fitted = arrays.to_host(model.classes_).tolist()
-    if classes != fitted:
+    fitted_classes = arrays.to_host(model.classes_).tolist()
+    if classes != fitted_classes:
         raise ValueError(
             f"y holds the classes {quoted(classes)}, and the model was fitted to "
-            f"{quoted(fitted)}. Pass the y of the fit."
+            f"{quoted(fitted_classes)}. Pass the y of the fit."
         )
     if dataset.class_weights.kept.size < len(classes) and not is_firth:
         raise ValueError(
@@ -282,9 +302,9 @@ def read_fitted_data(
     if is_firth:
         problem = firth_problem(dataset, float(model.C))
     else:
-        searched = isinstance(model, LogisticRegressionCV)
-        C = float(model.C_ if searched else model.C)
-        l1_ratio = float(model.l1_ratio_ if searched else model.l1_ratio)
+        is_cv = isinstance(model, LogisticRegressionCV)
+        C = float(model.C_ if is_cv else model.C)
+        l1_ratio = float(model.l1_ratio_ if is_cv else model.l1_ratio)
         penalty = read_regularisation(model, l1_ratio, C, dataset.features)
         problem = Problem(
             dataset, dataset.spec, C=C, regularisation=penalty, standardized=True
@@ -305,12 +325,13 @@ def check_model(model: Any) -> None:
         name, package = type(model).__name__, type(model).__module__.partition(".")[0]
         raise TypeError(
             f"model must be one of {names}; got {name} of {package}. Fit one to the "
-            "same rows. Of a search pass best_estimator_; of a pipeline, its last step "
-            "and its rows: xlr.infer(pipeline[-1], pipeline[:-1].transform(X), y)."
+            "same rows. For a search, pass best_estimator_; for a pipeline, pass its "
+            "last step and the transformed X: "
+            "xlr.infer(pipeline[-1], pipeline[:-1].transform(X), y)."
         )
     check_is_fitted(model, "coef_")
     if model._has_model_for_each_class:
         raise ValueError(
-            "A model of multi_class='ovr' is several models, each with labels of its "
-            "own. Fit each class against the rest, or use multi_class='multinomial'."
+            "A model of multi_class='ovr' holds several models, one for each class. "
+            "Fit each class against the rest, or use multi_class='multinomial'."
         )

@@ -1,4 +1,4 @@
-"""Base class of the results: estimates, errors and the rows of a fit."""
+"""Base class of the results: estimates, standard errors and training data."""
 
 from __future__ import annotations
 
@@ -38,7 +38,9 @@ class ChiSquaredTest(NamedTuple):
         return cls(statistic, df, stats.chi2.sf(statistic, df))
 
     @classmethod
-    def of_form(cls, x: np.ndarray, covariance: np.ndarray) -> ChiSquaredTest:
+    def from_quadratic_form(
+        cls, x: np.ndarray, covariance: np.ndarray
+    ) -> ChiSquaredTest:
         """Test x = 0 by x' V^-1 x, for stacks of x and V; NaN for a singular V."""
         with arrays.quiet():
             root = np.sqrt(np.diagonal(covariance, 0, -2, -1))
@@ -52,7 +54,7 @@ class ChiSquaredTest(NamedTuple):
 
 
 class FittedResults:
-    """Estimates of a fit, their errors, and the rows of the fit.
+    """Estimates of a fit, their standard errors, and its training data.
 
     Parameters
     ----------
@@ -72,37 +74,39 @@ class FittedResults:
         notes: list[str],
         keep_data: bool,
     ) -> None:
-        # 1. The fit, without its rows.
-        model, features, units = data.model, data.dataset.features, data.units
+        # 1. The fit, without its training data.
+        model, features = data.model, data.dataset.features
         self._data = data if keep_data else None
-        self._estimates, self._units = estimates, units
+        self._estimates, self._n_equations = estimates, data.n_equations
+        self._parameter_map = parameter_map = data.parameter_map
         self._model, self._solver = type(model).__name__, model.solver_
         self._reader = LogisticRegression()  # reads new rows as the fit did
         self._reader.__dict__.update(features.attributes)
-        coef, intercept = units.raw(estimates.standardized[None, :])
+        coef, intercept = parameter_map.to_raw(estimates.standardized_params[None, :])
         self._reader.coef_, self._reader.intercept_ = coef[0], intercept[0]
         self._reader._has_offset = data.objective.data.offset is not None
         self.is_penalised, self.is_firth = data.is_penalised, data.is_firth
         self.class_totals = data.class_totals
         self.classes = [str(label) for label in arrays.to_host(data.dataset.classes)]
-        self.reference = self.classes[units.reference]
-        others = np.delete(np.asarray(self.classes, dtype=object), units.reference)
-        self.equations = others.tolist() if others.size > 1 else []
+        compared = list(self.classes)
+        self.reference = compared.pop(parameter_map.reference)
+        self.equations = compared if len(compared) > 1 else []
         self.names = data.names
         self._references = {term_of(name): name for name in data.references}
         self.cov_type, self.notes = cov_type, notes
         self.converged = bool(model.converged_)
         # 2. Numbers for each parameter.
-        self._errors = estimates.errors
-        self.params, self.bse = map(self._shaped, (estimates.params, self._errors))
+        self._standard_errors = estimates.standard_errors
+        self.params = self._by_equation(estimates.params)
+        self.bse = self._by_equation(self._standard_errors)
         with arrays.quiet():
             self.zvalues = self.params / self.bse
         pvalue = "P>|z|" if estimates.profile is None else "P>chi2"
-        self.pvalues = self._shaped(self.coefficients().columns[pvalue])
+        self.pvalues = self._by_equation(self.coefficients().columns[pvalue])
         # 3. Numbers for the whole fit.
         self.nobs = float(data.dataset.totals.sum())
         self.effective_df = estimates.effective_df
-        n_intercepts = (len(self.classes) - 1) * units.fit_intercept
+        n_intercepts = self._n_equations * parameter_map.fit_intercept
         self.df_model = self.effective_df - n_intercepts
         self.df_resid = self.nobs - self.effective_df
         self.llf, self.llnull = estimates.llf, estimates.llnull
@@ -126,13 +130,16 @@ class FittedResults:
         return {**self.__dict__, "_data": None}
 
     @contextmanager
-    def _rows(self, method: str, two_classes: bool = False) -> Iterator[FittedData]:
-        """Yield the rows of the fit to a method that needs them, on their device.
+    def _fitted_data(
+        self, method: str, two_classes: bool = False
+    ) -> Iterator[FittedData]:
+        """Yield the fitted data on their device; ``method`` names the caller in errors.
 
         Raises
         ------
         ValueError
-            If the results do not hold the rows, or the method needs two classes.
+            If the results do not keep the training data, or the method needs two
+            classes.
         """
         if two_classes and self.equations:
             raise ValueError(
@@ -141,9 +148,9 @@ class FittedResults:
             )
         if self._data is None:
             raise ValueError(
-                f"{method} needs the rows of the fit, which these results do not hold. "
-                "Call xlr.infer(..., keep_data=True). Copies and stored results do not "
-                "hold the rows."
+                f"{method} needs the training data, which these results do not keep. "
+                "Call xlr.infer(..., keep_data=True). Copies and pickled results drop "
+                "the data."
             )
         with arrays.current_device(self._data.parameters), arrays.quiet():
             yield self._data
@@ -155,7 +162,7 @@ class FittedResults:
                 f"Leave them out and fit again: {self._estimates.aliased}."
             )
 
-    def _shaped(self, values: np.ndarray) -> np.ndarray:
+    def _by_equation(self, values: np.ndarray) -> np.ndarray:
         """Return values of all equations, (n,), in the shape of ``params``."""
         return values.reshape(-1, len(self.names)).T if self.equations else values
 
@@ -174,19 +181,21 @@ class FittedResults:
 
         With profile likelihoods, ``chi2`` and its P-value replace z and its P-value.
         """
-        params, errors = self._estimates.params, self._errors
-        columns = wald_columns("coef", params, errors, alpha)
+        params, standard_errors = self._estimates.params, self._standard_errors
+        columns = wald_columns("coef", params, standard_errors, alpha)
         profile = self._estimates.profile
         if profile is not None:
-            statistic, ends = profile[0], profile[1:]
+            statistic, lower, upper = profile
             if alpha != PROFILE_ALPHA:
-                every = np.arange(params.size)
-                with self._rows(f"alpha={alpha:g}") as data:
-                    ends = profile_ends(data, self._estimates, every, alpha)
-            columns = {"coef": params, "std err": errors, "chi2": statistic}
+                all_indices = np.arange(params.size)
+                with self._fitted_data(f"alpha={alpha:g}") as data:
+                    lower, upper = profile_ends(
+                        data, self._estimates, all_indices, alpha
+                    )
+            columns = {"coef": params, "std err": standard_errors, "chi2": statistic}
             columns["P>chi2"] = stats.chi2.sf(statistic, 1)
-            columns |= zip(interval_columns(alpha), ends)
-        names, groups = self.names * (len(self.classes) - 1), self.equations
+            columns |= zip(interval_columns(alpha), (lower, upper))
+        names, groups = self.names * self._n_equations, self.equations
         return Table(
             "Coefficients", names, columns, groups, references=self._references
         )

@@ -25,18 +25,18 @@ from xlr.inputs.dask_input import map_partitions, map_partitions_to_array
 from xlr.inputs.tables import is_table, native
 from xlr.text import listed, printable, quoted
 
-# A design with at most this share of non-zero entries is a sparse matrix.
-SPARSE_SHARE = 0.25
+# Share of non-zero entries up to which adjacent terms of numbers are a sparse matrix.
+MAX_SPARSE_DENSITY = 0.25
 
 # Names of columns in a factor; names with spaces stand between backticks.
 NAME = re.compile(r"(?<=`)[^`]+(?=`)|\w+")
 
 # Dask's threads share warning filters, which turn unknown levels into errors.
-ONE_AT_A_TIME = Lock()
+WARNINGS_LOCK = Lock()
 
 
 class FormulaTransformer(TransformerMixin, BaseEstimator):
-    """Columns of a design, from a table and a formula as in R.
+    """Transformer of a table to the design matrix of an R formula.
 
     formulaic reads the formula: sums and interactions of columns, ``C(x)`` for
     categories, splines such as ``bs(x, 4)``, and Python functions. Run only formulas
@@ -49,6 +49,8 @@ class FormulaTransformer(TransformerMixin, BaseEstimator):
 
     Attributes
     ----------
+    columns : list of str
+        Names of the columns of the design.
     has_intercept_ : bool
         False for a formula with ``0 +`` or ``- 1``.
     n_features_in_ : int
@@ -77,7 +79,7 @@ class FormulaTransformer(TransformerMixin, BaseEstimator):
         self.formula = formula
 
     def fit(self, X: Any, y: Any = None) -> FormulaTransformer:
-        """Determine the levels and knots of the formula from a table.
+        """Find the category levels and spline knots of the formula in a table.
 
         Parameters
         ----------
@@ -94,19 +96,19 @@ class FormulaTransformer(TransformerMixin, BaseEstimator):
             If X is not a table, lacks a column or has missing values in one, or if the
             formula cannot be read.
         """
-        formula = _parsed(self.formula)
+        formula = _parse_formula(self.formula)
         if hasattr(formula, "lhs"):
             raise ValueError(
                 f"formula={quoted(self.formula)} has a left-hand side. Leave it "
                 "out, or call xlr.logit."
             )
-        self._spec = _learned(formula, X)
+        self._spec = _fit_spec(formula, X)
         names = list(self._spec.column_names)
         self.has_intercept_ = "Intercept" in names
         self.columns = [name for name in names if name != "Intercept"]
         if not self.columns:
             raise ValueError(f"formula={quoted(self.formula)} has no columns of X.")
-        self.n_features_in_ = len(_columns_of(X))
+        self.n_features_in_ = len(_column_names(X))
         return self
 
     def transform(self, X: Any) -> Any:
@@ -133,14 +135,14 @@ class FormulaTransformer(TransformerMixin, BaseEstimator):
         check_is_fitted(self, "columns")
         if arrays.is_dask(X):
             return map_partitions_to_array(self._dense, X, len(self.columns))
-        design = _matrix(self._spec, X).tocsc().astype(np.float64)
+        design = _model_matrix(self._spec, X).tocsc().astype(np.float64)
         design.sum_duplicates()
         design.eliminate_zeros()
         names, parts = self._spec.column_names, []
         terms = [
-            (_codes(design[:, own]), own)
-            for own in self._spec.term_indices.values()
-            if own and names[own[0]] != "Intercept"
+            (_category_codes(design[:, columns]), columns)
+            for columns in self._spec.term_indices.values()
+            if columns and names[columns[0]] != "Intercept"
         ]
         # Adjacent terms of one kind form one matrix.
         for is_coded, group in itertools.groupby(terms, lambda t: t[0] is not None):
@@ -150,7 +152,7 @@ class FormulaTransformer(TransformerMixin, BaseEstimator):
                 parts.append(CategoricalMatrix(np.stack(codes, axis=1), levels))
             else:
                 numbers = design[:, list(itertools.chain(*columns))]
-                is_dense = numbers.nnz > SPARSE_SHARE * math.prod(numbers.shape)
+                is_dense = numbers.nnz > MAX_SPARSE_DENSITY * math.prod(numbers.shape)
                 parts.append(numbers.toarray() if is_dense else numbers.tocsr())
         return SplitMatrix(parts, names=self.columns)
 
@@ -259,35 +261,33 @@ def logit(
     >>> xlr.logit("passed ~ hours", table).params.round(3)
     array([-3.466,  1.386])
     """
-    parsed = _parsed(formula)
+    parsed = _parse_formula(formula)
     if not hasattr(parsed, "lhs"):
         raise ValueError(
             f"formula={quoted(formula)} has no left-hand side. Write 'label ~ columns'."
         )
     design = FormulaTransformer(formula.partition("~")[2])
     X = design.fit_transform(data)
-    y = _column(data, str(parsed.lhs), "the left-hand side")
+    y = _read_column(data, str(parsed.lhs), "the left-hand side")
     rows = {"weights": weights, "offset": offset, "groups": groups}
     weights, offset, groups = (
-        _column(data, values, name) if isinstance(values, str) else values
+        _read_column(data, values, name) if isinstance(values, str) else values
         for name, values in rows.items()
     )
     model = LogisticRegression(C=np.inf, fit_intercept=design.has_intercept_)
     model.fit(X, y, sample_weight=weights, offset=offset)
-    model._encoder = design
+    model._encoder = design  # the results then read tables
     options = {"cov_type": cov_type, "groups": groups, "keep_data": keep_data}
     X = data if arrays.is_dask(data) else X
     return infer(model, X, y, weights, offset=offset, **options)
 
 
-def _parsed(formula: str) -> Any:
+def _parse_formula(formula: str) -> Any:
     try:
         from formulaic import Formula
         from formulaic.errors import FormulaicError
     except ImportError as error:
-        raise ImportError(
-            "Formulas need formulaic: pip install 'xlr[inference]'."
-        ) from error
+        raise ImportError("Formulas need formulaic: pip install formulaic.") from error
     try:
         return Formula(formula)
     except FormulaicError as error:
@@ -296,10 +296,10 @@ def _parsed(formula: str) -> Any:
         ) from error
 
 
-def _learned(formula: Any, X: Any) -> Any:
+def _fit_spec(formula: Any, X: Any) -> Any:
     """Return formulaic's model spec, with the levels and knots of all rows."""
     if not arrays.is_dask(X):
-        return _matrix(formula, X).model_spec
+        return _model_matrix(formula, X).model_spec
     from formulaic import ModelSpec
     from formulaic.transforms import TRANSFORMS
 
@@ -308,44 +308,46 @@ def _learned(formula: Any, X: Any) -> Any:
     words = factors.union(*map(NAME.findall, factors))
     if any(hasattr(TRANSFORMS.get(w), "__is_stateful_transform__") for w in words):
         X = X[[name for name in X.columns if str(name) in words]]
-        return _learned(formula, fetch([X])[0][0])
+        return _fit_spec(formula, fetch([X])[0][0])
     # 2. Levels in each partition, and a row.
-    found = list(filter(None, map_partitions(partial(_levels, formula), X)))
-    if not found:
+    state_of = partial(_partition_state, formula)
+    partitions = list(filter(None, map_partitions(state_of, X)))
+    if not partitions:
         raise ValueError("All partitions of the table are empty.")
-    by_partition, rows = zip(*found)
+    by_partition, rows = zip(*partitions)
     states = by_partition[0]
     for factor, (kind, state) in states.items():
         if "categories" in state:
             known = [each[factor][1]["categories"] for each in by_partition]
             # Use the order of the dtype or the formula if all agree, as in memory.
-            agree = all(own == known[0] for own in known)
+            agree = all(levels == known[0] for levels in known)
             levels = known[0] if agree else sorted(set().union(*known))
             states[factor] = kind, {"categories": levels}
     # 3. The columns of the design, from the row.
-    return _matrix(ModelSpec(formula, encoder_state=states), rows[0]).model_spec
+    return _model_matrix(ModelSpec(formula, encoder_state=states), rows[0]).model_spec
 
 
-def _levels(formula: Any, part: Any) -> tuple[dict[Any, Any], Any] | None:
+def _partition_state(formula: Any, part: Any) -> tuple[dict[Any, Any], Any] | None:
     """Return the levels of a partition and its first row; None if it is empty."""
     if not len(part):
         return None
-    return _matrix(formula, part).model_spec.encoder_state, part.head(1)
+    return _model_matrix(formula, part).model_spec.encoder_state, part.head(1)
 
 
-def _matrix(spec: Any, X: Any) -> Any:
+def _model_matrix(spec: Any, X: Any) -> Any:
     """Return the sparse matrix that formulaic makes from a table."""
     from formulaic.errors import DataMismatchWarning, FormulaicError
 
     X = native(X)
     if not is_table(X):
-        raise TypeError(f"A formula reads the columns of a table; got a {type(X)}.")
+        name = type(X).__name__
+        raise TypeError(f"A formula reads the columns of a table; got {name}.")
     if nw.dependencies.is_pandas_dataframe(X):
         # formulaic reads objects as categories, but not pandas' strings of PyArrow.
         strings = X.columns[X.dtypes == "string"]
         X = X.astype(dict.fromkeys(strings, object))
     options = {"output": "sparse", "na_action": "raise", "context": {}}
-    with ONE_AT_A_TIME, warnings.catch_warnings():
+    with WARNINGS_LOCK, warnings.catch_warnings():
         warnings.simplefilter("error", DataMismatchWarning)
         try:
             return spec.get_model_matrix(X, **options)
@@ -353,7 +355,7 @@ def _matrix(spec: Any, X: Any) -> Any:
             raise ValueError(f"The formula does not fit the table: {error}") from error
 
 
-def _codes(columns: Any) -> np.ndarray | None:
+def _category_codes(columns: Any) -> np.ndarray | None:
     """Return codes for the columns of a term, or None if they are not indicators.
 
     Parameters
@@ -372,9 +374,9 @@ def _codes(columns: Any) -> np.ndarray | None:
     return codes
 
 
-def _column(data: Any, name: str, role: str) -> Any:
+def _read_column(data: Any, name: str, role: str) -> Any:
     """Return a column of a table in its own library."""
-    columns = _columns_of(data)
+    columns = _column_names(data)
     if name not in columns:
         raise ValueError(
             f"{role} names {quoted(name)}, and the table has the columns "
@@ -383,6 +385,6 @@ def _column(data: Any, name: str, role: str) -> Any:
     return data[name] if arrays.is_dask(data) else native(data)[name]
 
 
-def _columns_of(table: Any) -> list[str]:
+def _column_names(table: Any) -> list[str]:
     table = table if arrays.is_dask(table) else nw.from_native(table)
     return list(table.columns)

@@ -1,4 +1,4 @@
-"""Wald tests of the parameters, and score tests of features that a model leaves out."""
+"""Wald tests of the parameters, and score tests of omitted features."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ from xlr.losses import Loss
 from xlr.objective import passes
 from xlr.text import printable, quoted, term_of
 
-# Share of a feature's information, given the features of the model, below which it is a
-# sum of them up to rounding errors.
-LEAST_SHARE = 1e-9
+# Share of a feature's information that the model does not explain; below it, the
+# feature is collinear.
+MIN_PARTIAL_INFORMATION = 1e-9
 
 CANDIDATE_ROWS = 256  # minimum rows of a block: sums have a column per candidate
 
 
 class HypothesisTests(FittedResults):
-    """Wald tests of linear hypotheses, and score tests of further features."""
+    """Wald tests of linear hypotheses, and score tests of omitted features."""
 
     def t_test(self, r_matrix: Any, q_matrix: Any = 0.0, alpha: float = 0.05) -> Table:
         """Test each of several linear hypotheses R w = q about the parameters.
@@ -42,7 +42,7 @@ class HypothesisTests(FittedResults):
         ----------
         r_matrix : str or array of shape (n,) or (m, n)
             R, with a column for each parameter as in :meth:`cov_params`. Or hypotheses
-            in words, ``'x1 = x2, 2 * x3 = 1'``, which formulaic parses. Names
+            as a string, ``'x1 = x2, 2 * x3 = 1'``, which formulaic parses. Names
             that are not identifiers need backticks. With several equations, the class
             precedes the name: ```versicolor: x1` = 0``.
         q_matrix : float or array of shape (m,), default=0.0
@@ -58,7 +58,7 @@ class HypothesisTests(FittedResults):
         Raises
         ------
         ImportError
-            For hypotheses in words, without formulaic.
+            For hypotheses as a string, without formulaic.
         ValueError
             If the hypotheses are not as described, or a number is not finite.
 
@@ -82,8 +82,8 @@ class HypothesisTests(FittedResults):
         ==============================================================================
         """
         estimates, values, covariance = self._contrasts(r_matrix, q_matrix)
-        errors = np.sqrt(np.diagonal(covariance))
-        columns = wald_columns("coef", estimates, errors, alpha, values)
+        standard_errors = np.sqrt(np.diagonal(covariance))
+        columns = wald_columns("coef", estimates, standard_errors, alpha, values)
         names = [f"c{i}" for i in range(estimates.size)]
         return Table("Linear hypotheses", names, columns)
 
@@ -119,11 +119,11 @@ class HypothesisTests(FittedResults):
         (18.88, 2)
         """
         estimates, values, covariance = self._contrasts(r_matrix, q_matrix)
-        test = ChiSquaredTest.of_form(estimates - values, covariance)
+        test = ChiSquaredTest.from_quadratic_form(estimates - values, covariance)
         if np.isnan(test.statistic):
             raise ValueError(
-                "The hypotheses are not independent of each other, or have a parameter "
-                "without a standard error: leave some out of r_matrix."
+                "The rows of r_matrix are not independent, or use a parameter without "
+                "a standard error. Remove such rows."
             )
         return test
 
@@ -140,7 +140,7 @@ class HypothesisTests(FittedResults):
         Parameters
         ----------
         skip_single : bool, default=False
-            True for only the tests of the other two arguments.
+            True to test only ``extra_constraints`` and ``combine_terms``.
         extra_constraints : list of tuples of str and array or str
             Names and hypotheses, as in :meth:`wald_test`.
         combine_terms : list of str
@@ -176,10 +176,10 @@ class HypothesisTests(FittedResults):
         x                                             18.8794      8e-05             2
         ==============================================================================
         """
-        names = self.names * (len(self.classes) - 1)
-        of_term = np.asarray(list(map(term_of, names)))  # race[a] and race[b] are one
-        singles = [] if skip_single else list(dict.fromkeys(of_term.tolist()))
-        chosen = [(term, of_term == term) for term in singles]
+        names = self.names * self._n_equations
+        term_names = np.asarray(list(map(term_of, names)))  # race[a], race[b] are one
+        singles = [] if skip_single else list(dict.fromkeys(term_names.tolist()))
+        chosen = [(term, term_names == term) for term in singles]
         for part in combine_terms:
             chosen.append((part, np.asarray([part in name for name in names])))
             if not chosen[-1][1].any():
@@ -187,11 +187,13 @@ class HypothesisTests(FittedResults):
                     f"No parameter has {quoted(part)} in its name; the names are "
                     f"{quoted(self.names)}."
                 )
-        identity, known = np.eye(len(names)), ~np.isnan(self._errors)
-        terms: list[tuple[str, Any]] = [(k, identity[known & own]) for k, own in chosen]
+        identity, has_error = np.eye(len(names)), ~np.isnan(self._standard_errors)
+        terms: list[tuple[str, Any]] = [
+            (term, identity[has_error & mask]) for term, mask in chosen
+        ]
         terms += extra_constraints
-        nothing = ChiSquaredTest(np.nan, 0, np.nan)
-        tests = [self.wald_test(R) if len(R) else nothing for _, R in terms]
+        no_test = ChiSquaredTest(np.nan, 0, np.nan)
+        tests = [self.wald_test(R) if len(R) else no_test for _, R in terms]
         statistic, df, pvalue = np.asarray(tests, dtype=np.float64).reshape(-1, 3).T
         columns = {"chi2": statistic, "P>chi2": pvalue, "df constraint": df.astype(int)}
         return Table("Tests of terms", [name for name, _ in terms], columns)
@@ -211,10 +213,10 @@ class HypothesisTests(FittedResults):
         if isinstance(r_matrix, str):
             if np.any(q_matrix):
                 raise ValueError(
-                    "Hypotheses in words contain their values, as in 'x1 = 2'; "
-                    f"got q_matrix={q_matrix!r}."
+                    "Hypotheses given as a string contain their values, as in "
+                    f"'x1 = 2'; got q_matrix={q_matrix!r}."
                 )
-            r_matrix, q_matrix = _parsed(r_matrix, self.parameter_names)
+            r_matrix, q_matrix = _parse_constraints(r_matrix, self.parameter_names)
         params, covariance = self._estimates.params, self._estimates.covariance
         R = np.atleast_2d(np.asarray(r_matrix, dtype=np.float64))
         q = np.atleast_1d(np.asarray(q_matrix, dtype=np.float64))
@@ -225,7 +227,9 @@ class HypothesisTests(FittedResults):
                 "parameter of cov_params(), and (m,)."
             )
         if not (np.isfinite(R).all() and np.isfinite(q).all()):
-            raise ValueError("r_matrix or q_matrix contains NaN or infinity.")
+            raise ValueError(
+                "r_matrix or q_matrix contains NaN or infinity. Pass finite numbers."
+            )
         used = (R != 0).any(axis=0)
         R, V = R[:, used], covariance[np.ix_(used, used)]
         return R @ params[used], np.broadcast_to(q, R.shape[:1]), R @ V @ R.T
@@ -235,7 +239,7 @@ class HypothesisTests(FittedResults):
         exog_extra: Array,
         hypothesis: Literal["joint", "separate"] = "joint",
     ) -> ChiSquaredTest:
-        r"""Test features that the model leaves out, without fitting them.
+        r"""Test omitted features by the score (Rao) test, without a fit.
 
         One pass reads each feature once, so that thousands can be screened.
 
@@ -261,13 +265,13 @@ class HypothesisTests(FittedResults):
         -------
         ChiSquaredTest
             ``statistic``, ``df`` and ``pvalue``, arrays of shape (m,) for
-            ``'separate'``; NaN for a feature that is a sum of features in the model.
+            ``'separate'``; NaN for a linear combination of features in the model.
 
         Raises
         ------
         TypeError, ValueError
-            If the fit is penalised, the results do not hold the rows, the features are
-            invalid, or they are collinear and tested jointly.
+            If the fit is penalised, the results do not keep the training data, the
+            features are invalid, or they are collinear and tested jointly.
 
         References
         ----------
@@ -291,7 +295,7 @@ class HypothesisTests(FittedResults):
                 "is penalised. Fit with C=inf."
             )
         joint = hypothesis == "joint"
-        with self._rows("score_test") as data:
+        with self._fitted_data("score_test") as data:
             rows, m = _read_candidates(data, exog_extra)
             outputs, size = data.objective.n_outputs, data.objective.column_size
             products, squares = data.sum_rows(
@@ -302,9 +306,11 @@ class HypothesisTests(FittedResults):
                 per_row=rows,
             )
         if not np.isfinite(products).all():
-            raise ValueError("exog_extra contains NaN or infinity.")
+            raise ValueError(
+                "exog_extra contains NaN or infinity. Pass finite numbers."
+            )
         # 1. Sums of c'Hz and c'Hc for each test.
-        equations = outputs - (outputs > 1)
+        equations = self._n_equations
         score, products = products[:equations], products[equations:]
         products = products.reshape(equations, outputs, -1, m)
         squares = squares.reshape(equations, equations, 1, m)
@@ -313,19 +319,23 @@ class HypothesisTests(FittedResults):
             squares = products[:, outputs - equations :, size:]
             order, n_tests, df = "eozm->emoz", 1, equations * m
             score = score.reshape(df, 1)
-        cross, own = (
+        cross, candidate_information = (
             np.einsum(order, part).reshape(n_tests, df, -1)
             for part in (products[:, :, :size], squares)
         )
         # 2. The variance of the scores, given the estimates of the model.
-        variance = own - cross @ self._estimates.inverse @ np.swapaxes(cross, 1, 2)
+        inverse_hessian = self._estimates.inverse_hessian
+        explained = cross @ inverse_hessian @ np.swapaxes(cross, 1, 2)
+        variance = candidate_information - explained
         # 3. The statistics.
-        whole, left = (np.diagonal(part, 0, 1, 2) for part in (own, variance))
-        is_sum = np.any(left <= LEAST_SHARE * whole, axis=1)
-        variance[is_sum] = np.nan
+        total, partial_information = (
+            np.diagonal(part, 0, 1, 2) for part in (candidate_information, variance)
+        )
+        is_collinear = partial_information <= MIN_PARTIAL_INFORMATION * total
+        variance[is_collinear.any(axis=1)] = np.nan
         if not joint:
-            return ChiSquaredTest.of_form(score.T, variance)
-        test = ChiSquaredTest.of_form(score[:, 0], variance[0])
+            return ChiSquaredTest.from_quadratic_form(score.T, variance)
+        test = ChiSquaredTest.from_quadratic_form(score[:, 0], variance[0])
         if np.isnan(test.statistic):
             raise ValueError(
                 "Features of exog_extra are collinear with each other or with those in "
@@ -334,8 +344,10 @@ class HypothesisTests(FittedResults):
         return test
 
 
-def _parsed(constraints: str, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Return R and q of hypotheses in words, such as ``'x1 = x2, 2 * x3 = 1'``.
+def _parse_constraints(
+    constraints: str, names: Sequence[str]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return R and q of hypotheses as a string, such as ``'x1 = x2, 2 * x3 = 1'``.
 
     Raises
     ------
@@ -348,24 +360,24 @@ def _parsed(constraints: str, names: Sequence[str]) -> tuple[np.ndarray, np.ndar
         from formulaic.utils.constraints import LinearConstraints
     except ImportError as error:
         raise ImportError(
-            "Hypotheses in words need formulaic: pip install formulaic. Or pass a "
-            "matrix."
+            "Hypotheses given as a string need formulaic: pip install formulaic. Or "
+            "pass a matrix."
         ) from error
-    in_words = [re.sub("`[^`]*`", "", part) for part in constraints.split(",")]
-    if any(part.count("=") > 1 for part in in_words):
+    unquoted = [re.sub("`[^`]*`", "", part) for part in constraints.split(",")]
+    if any(part.count("=") > 1 for part in unquoted):
         raise ValueError(
             f"A hypothesis has one sign =; got {quoted(constraints)}. Separate "
             "hypotheses by commas: 'x1 = x2, x2 = x3'."
         )
     try:
-        found = LinearConstraints.from_spec(constraints, list(names))
+        parsed = LinearConstraints.from_spec(constraints, list(names))
     except Exception as error:  # errors of the parser have no common class
         raise ValueError(
             f"The hypotheses {quoted(constraints)} are not linear equations of the "
             f"parameters {', '.join(map(printable, names))}: {printable(error, 300)} "
             "Put names that are not identifiers in backticks: '`mean radius` = 0'."
         ) from error
-    return found.constraint_matrix, found.constraint_values
+    return parsed.constraint_matrix, parsed.constraint_values
 
 
 def _read_candidates(data: FittedData, candidates: Any) -> tuple[Any, int]:
@@ -414,9 +426,9 @@ def _score_sums(
     eta = passes.logits(block, loss, parameters)
     s = xp.astype(block.weights, widest)
     _, gradient = loss.value_and_gradient(eta, block.labels, xp=xp)
-    same = xp.eye(outputs, dtype=widest, device=block.matrix.device)
-    H = loss.curvature(eta, block.labels, xp=xp).product(same, xp=xp)
-    first = int(outputs > 1)  # skip the equation of the reference class
+    identity = xp.eye(outputs, dtype=widest, device=block.matrix.device)
+    H = loss.curvature(eta, block.labels, xp=xp).product(identity, xp=xp)
+    first = int(outputs > 1)  # the scores of all classes sum to zero: skip the first
     H = (s[:, :, None] * H)[:, first:, :]
     parts = [-s * gradient[:, 0, first:], H[..., None] * Z[:, None, None, :]]
     columns = xp.concat([xp.reshape(p, (s.shape[0], -1)) for p in parts], axis=1)

@@ -17,7 +17,7 @@ from xlr.inference.fitted_data import (
     check_model,
     read_fitted_data,
 )
-from xlr.inference.newton import NewtonStep, constrained_minimum, profile_all
+from xlr.inference.newton import NewtonStep, constrained_minimum, profile_parameters
 from xlr.inference.results import InferenceResults
 from xlr.inference.row_statistics import saturated_log_likelihood
 from xlr.inputs.features import read_features
@@ -27,9 +27,7 @@ from xlr.threads import ALONE, workers
 
 COV_TYPES = "nonrobust", "HC0", "HC1", "HC2", "HC3", "cluster"
 
-# Factor on the optimality of the fit, because coefficients are rounded to the dtype of
-# X, and sums over the rows have another order.
-SLACK = 10
+OPTIMALITY_FACTOR = 10  # the gradient is recomputed from rounded coefficients
 
 
 def infer(
@@ -51,10 +49,11 @@ def infer(
     Parameters
     ----------
     model : LogisticRegression, LogisticRegressionCV or FirthLogisticRegression
-        Fitted model, binary or multinomial. If it converged, Newton's method continues
-        from its coefficients until no standard error changes by more than a millionth:
-        with very many rows, a fit within ``tol`` can be a standard error from the
-        optimum.
+        Fitted model, binary or multinomial; not ``multi_class='ovr'``. For
+        LogisticRegressionCV, the standard errors treat the chosen C as fixed. If the
+        fit converged, Newton's method continues from its coefficients until no standard
+        error changes by more than a millionth: with very many rows, a fit within
+        ``tol`` can be a standard error from the optimum.
     X : array or sparse matrix of shape (n_samples, n_features)
     y : array of shape (n_samples,)
         As in the fit.
@@ -79,12 +78,13 @@ def infer(
         With the curvature P of a penalty, :math:`(I + P)^{-1}` replaces
         :math:`I^{-1}` in the sandwich. ``'nonrobust'`` is then the sandwich with I in
         the middle: the covariance of the penalised estimates about their mean, not
-        about the truth. Coefficients that an L1 penalty or a bound holds count as
-        known.
+        about the truth. Coefficients at zero under the L1 penalty, or at a bound,
+        count as known.
     groups : array of shape (n_samples,) or (n_samples, m), default=None
-        Cluster of each row, a number or a string, or its clusters in m ways. Inclusion
-        and exclusion combine several ways. Negative eigenvalues of their covariance, in
-        standardized units, are set to zero, and a note says so.
+        Cluster labels of the rows, numbers or strings; m columns for m-way clustering,
+        combined by inclusion and exclusion (Cameron, Gelbach and Miller 2011). Negative
+        eigenvalues of their covariance, in standardized units, are set to zero, and a
+        note says so.
     collinear : {'nan', 'raise'}, default='nan'
         Treatment of collinear columns, whose coefficients are not determined without a
         penalty: leave them out and report NaN, as in R, or raise an error.
@@ -94,8 +94,9 @@ def infer(
     profile : bool, default=None
         True for P-values and intervals of the profile likelihood, False for Wald's.
         The profile is more accurate if the likelihood is skewed; each parameter takes
-        several fits. None means the profile with Firth's penalty, as in R's logistf,
-        unless outliers leave too few digits, and Wald's otherwise.
+        several fits. None means the profile for converged Firth fits without an L2
+        penalty, as in R's logistf; Wald's for other fits, and if the profile does not
+        converge.
     keep_data : bool, default=False
         True to keep X and y in the results, for methods such as ``get_margeff``,
         ``profile_conf_int`` and ``get_influence``.
@@ -110,6 +111,9 @@ def infer(
         If the model is not fitted or not at the optimum of these rows, the classes are
         separated, columns are collinear and ``collinear='raise'``, or an argument is
         invalid.
+    FloatingPointError
+        If the fit of the null model or, with ``profile=True``, a profile does not
+        converge.
 
     References
     ----------
@@ -148,10 +152,10 @@ def infer(
         clusters = None
         if groups is not None:
             clusters = read_clusters(groups, data.objective.n_samples)
-        last = NewtonStep(data)
-        _refuse_other_rows(data, last.subgradient)
-        _refuse_separation(data, last.subgradient)
-        data, estimates = estimate(last, cov_type, clusters)
+        newton = NewtonStep(data)
+        _refuse_other_rows(data, newton.subgradient)
+        _refuse_separation(data, newton.subgradient)
+        data, estimates = estimate(newton, cov_type, clusters)
         if collinear == "raise" and estimates.aliased:
             raise ValueError(
                 "Columns are collinear, so that their coefficients are not "
@@ -163,17 +167,17 @@ def infer(
                 "profile=True needs a fit without a penalty and without collinear "
                 "columns: fit with C=inf and leave those out."
             )
-        found: dict[str, Any] = {"llnull": _null_log_likelihood(data)}
+        changes: dict[str, Any] = {"llnull": _null_log_likelihood(data)}
         if isinstance(y, SoftLabels):
-            found["saturated"] = saturated_log_likelihood(data)
+            changes["saturated"] = saturated_log_likelihood(data)
         by_default = is_firth and model.converged_ and not data.is_penalised
         if profile or (profile is None and by_default):
             try:
-                found["profile"] = profile_all(data, estimates)
+                changes["profile"] = profile_parameters(data, estimates)
             except FloatingPointError:
                 if profile:
                     raise
-        estimates = replace(estimates, **found)
+        estimates = replace(estimates, **changes)
         notes = _notes(data, estimates)
         # The threads end here: methods of the results run in their caller.
         data.objective.data.pool = data.dataset.spec.data.pool = ALONE
@@ -186,8 +190,9 @@ def _check_options(
     """Raise ValueError for incompatible options."""
     robust = cov_type != "nonrobust"
     refused = {
-        "needs groups, if it is 'cluster'; the others take none": (
-            (groups is None) == (cov_type == "cluster")
+        "needs groups": cov_type == "cluster" and groups is None,
+        "takes no groups: pass 'cluster', or omit groups": (
+            cov_type != "cluster" and groups is not None
         ),
         "needs a fit to two classes, for leverages: pass 'HC1'": (
             cov_type in ("HC2", "HC3") and arrays.to_host(model.classes_).size > 2
@@ -210,10 +215,10 @@ def _check_options(
 
 
 def _refuse_other_rows(data: FittedData, gradient: np.ndarray) -> None:
-    """Raise ValueError unless the model is the optimum on the rows."""
+    """Raise ValueError if the gradient on these rows exceeds the fit's tolerance."""
     model, optimality = data.model, float(np.abs(gradient).max())
     reached = max(float(model.tol), getattr(model, "optimality_", 0.0))
-    if not optimality <= SLACK * max(reached, data.objective.rounding**0.5):
+    if not optimality <= OPTIMALITY_FACTOR * max(reached, data.objective.rounding**0.5):
         raise ValueError(
             "The model is not the optimum on these rows: the gradient of F is "
             f"{optimality:.3g}, and the fit ended within {reached:.3g}. "
@@ -225,9 +230,9 @@ def _refuse_separation(data: FittedData, gradient: np.ndarray) -> None:
     """Raise ValueError, with the features, if the estimates are infinite."""
     is_checked = getattr(data.model, "_has_optimum", False)  # by the fit
     if not (data.is_penalised or data.is_firth or is_checked):
-        found = data.problem.separation(data.parameters, gradient)
-        if found is not None:
-            raise ValueError(found.describe(data.column_names))
+        separation = data.problem.separation(data.parameters, gradient)
+        if separation is not None:
+            raise ValueError(separation.describe(data.column_names))
 
 
 def _notes(data: FittedData, estimates: Estimates) -> list[str]:
@@ -238,12 +243,12 @@ def _notes(data: FittedData, estimates: Estimates) -> list[str]:
         "about their mean, (I + P)^-1 M (I + P)^-1. They omit the bias of the "
         "penalty, so that intervals need not cover the truth at their level. AIC and "
         "BIC count effective degrees of freedom.": data.is_penalised,
-        "Coefficients held at zero by the L1 penalty, or at a bound, have no standard "
+        "Coefficients at zero under the L1 penalty, or at a bound, have no standard "
         "error; the other standard errors treat them as known.": not data.free.all(),
         "Log-likelihoods include Firth's penalty.": data.is_firth,
         f"Reference levels: {', '.join(data.references)}.": data.references,
         "Coefficients compare the first class against the second.": (
-            data.units.reference > 0 and data.objective.n_outputs == 1
+            data.parameter_map.reference > 0 and data.objective.n_outputs == 1
         ),
         "P-values and intervals come from the profile likelihood.": (
             estimates.profile is not None
@@ -266,8 +271,8 @@ def _null_log_likelihood(data: FittedData) -> float:
         if not data.is_firth and objective.data.offset is None:
             shares = data.class_totals / data.total_weight
             return float(data.class_totals @ np.log(shares))
-        place = np.arange(null.size) % objective.column_size
-        constraints = np.eye(null.size)[place < objective.n_features]
+        position = np.arange(null.size) % objective.column_size
+        A = np.eye(null.size)[position < objective.n_features]
         # The intercepts of the fit compensate for an offset far from zero.
-        null, *_ = constrained_minimum(objective, data.standardized, constraints)
-    return NewtonStep(data.at(null)).log_likelihood
+        null = constrained_minimum(objective, data.standardized_params, A).parameters
+    return NewtonStep(data.with_estimates(null)).log_likelihood

@@ -28,7 +28,7 @@ METHODS = {
 
 
 class MarginalEffects(FittedResults):
-    """Marginal effects of the features."""
+    """Marginal effects of the features on the class probabilities."""
 
     def get_margeff(
         self,
@@ -46,17 +46,17 @@ class MarginalEffects(FittedResults):
         Parameters
         ----------
         at : {'overall', 'mean', 'zero'} or array of shape (m, n_features)
-            ``'overall'`` averages the effects over the rows of the fit. ``'mean'``
+            ``'overall'`` averages the effects over the training data. ``'mean'``
             takes one row, of the means of the columns; ``'zero'`` takes the row of
-            zeros. An array averages over its own rows, such as one of medians, or rows
-            of the fit with other values of a feature. Only ``'overall'`` takes the
+            zeros. An array averages over its own rows, such as one of medians, or
+            training data with other values of a feature. Only ``'overall'`` takes the
             offsets into account.
         method : {'dydx', 'eyex', 'dyex', 'eydx'}, default='dydx'
             Derivative dP/dx, elasticity dlogP/dlogx, or a derivative with one
             logarithm: dP/dlogx or dlogP/dx.
         dummy : bool, default=False
-            True for the change of P from 0 to 1 as the effect of a feature that is
-            0 or 1 in all rows of the fit.
+            True to report, for features that hold only 0 and 1 in the training data,
+            the change of P between these two values.
         alpha : float, default=0.05
             One minus the level of the intervals.
 
@@ -69,8 +69,9 @@ class MarginalEffects(FittedResults):
         Raises
         ------
         ValueError
-            If columns are aliased, so that only sums of their coefficients are
-            determined, or if an argument needs rows that the results do not hold.
+            If columns are aliased, so that only linear combinations of their
+            coefficients are determined, or if an argument needs the training data,
+            which the results do not keep.
 
         Examples
         --------
@@ -89,26 +90,28 @@ class MarginalEffects(FittedResults):
             check_option("at", at, ("overall", "mean", "zero"))
         if dummy and method.endswith("ex"):
             raise ValueError(
-                "The change of a dummy has no logarithm of the feature: method must be "
-                f"'dydx' or 'eydx'; got {method!r}."
+                "dummy=True has no log scale for a 0/1 feature: method must be 'dydx' "
+                f"or 'eydx'; got {method!r}."
             )
-        names = self.names[int(self._units.fit_intercept) :]
-        own = np.arange(len(names) if method.endswith("ex") else 0)
+        names = self.names[int(self._parameter_map.fit_intercept) :]
+        direct = np.arange(len(names) if method.endswith("ex") else 0)
         if dummy:
-            with self._rows("get_margeff(dummy=True)") as data:
-                own = _dummies(data)
+            with self._fitted_data("get_margeff(dummy=True)") as data:
+                direct = _dummies(data)
         is_overall = isinstance(at, str) and at == "overall"
         if is_overall:
-            with self._rows("get_margeff") as data:
+            with self._fitted_data("get_margeff") as data:
                 rows = data.objective.data
         else:
             rows = self._rows_at(at)
         with arrays.current_device(rows.matrix.stored):
-            effects, jacobian = self._average(rows, method, own)
+            effects, jacobian = self._average(rows, method, direct)
         covariance = self._estimates.standardized_covariance
         variance = np.sum(jacobian @ covariance * jacobian, axis=2)
-        errors = np.sqrt(np.maximum(variance, 0)).reshape(-1)
-        columns = wald_columns(METHODS[method], effects.reshape(-1), errors, alpha)
+        standard_errors = np.sqrt(np.maximum(variance, 0)).reshape(-1)
+        columns = wald_columns(
+            METHODS[method], effects.reshape(-1), standard_errors, alpha
+        )
         title = "Average marginal effects" if is_overall else "Marginal effects"
         groups = self.classes if self.equations else []
         return Table(title, names * effects.shape[0], columns, groups)
@@ -119,36 +122,36 @@ class MarginalEffects(FittedResults):
             features = read_features(self._reader, at, reset=False)
             rows = arrays.to_host(features.matrix.to_dense()).astype(np.float64)
         elif at == "zero":
-            rows = np.zeros((1, self._units.mean.size))
+            rows = np.zeros((1, self._parameter_map.mean.size))
         else:
-            with self._rows("get_margeff") as data:
+            with self._fitted_data("get_margeff") as data:
                 raw = data.dataset.spec.data
                 total, weight = raw.map_reduce(_sums_of_columns)
                 rows = arrays.to_host(total / weight[:, None]).astype(np.float64)
         if not np.isfinite(rows).all():
-            raise ValueError("at contains NaN or infinity.")
-        Z, ones = (rows - self._units.mean) / self._units.scale, np.ones((len(rows), 1))
+            raise ValueError("at contains NaN or infinity. Pass finite numbers.")
+        Z = (rows - self._parameter_map.mean) / self._parameter_map.scale
+        ones = np.ones((len(rows), 1))
         return TrainingData(DenseMatrix(Z, xp=np), Targets(1, 0 * ones, ones))
 
     @arrays.quiet()
     def _average(
-        self, data: TrainingData, method: str, own: np.ndarray
+        self, data: TrainingData, method: str, direct: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         r"""Return effects averaged over rows by their weights, and their derivatives.
 
         With V = p or, for the logarithm of a probability, V = log p, and its
         derivatives G in the logits, an effect is :math:`\sum_l G_{kl} w_{lj}`. Its
-        derivatives follow from those of G. Columns with a logarithm or a change have
-        an effect of their own in each row. It takes one pass.
+        derivatives follow from those of G. One pass suffices.
 
         Parameters
         ----------
         data : TrainingData
             Rows with standardized columns.
         method : {'dydx', 'eyex', 'dyex', 'eydx'}
-        own : ndarray of int
-            The columns whose effect is a logarithm's or, if the method has none, the
-            change of V from 0 to 1.
+        direct : ndarray of int
+            Columns whose effects are summed row by row: all for d/d(lnx), else those
+            with a change from 0 to 1.
 
         Returns
         -------
@@ -157,11 +160,11 @@ class MarginalEffects(FittedResults):
         jacobian : ndarray of shape (n_outputs, n_features, n_parameters)
             Derivatives in the standardized parameters.
         """
-        mean, scale = self._units.mean, self._units.scale
+        mean, scale = self._parameter_map.mean, self._parameter_map.scale
         loss, j = loss_of(len(self.classes)), np.arange(mean.size)
         K = loss.n_outputs
-        w = self._estimates.standardized.reshape(K, -1)
-        columns = np.stack([mean, np.ones(j.size)])[:, own] / scale[own]
+        w = self._estimates.standardized_params.reshape(K, -1)
+        columns = np.stack([mean, np.ones(j.size)])[:, direct] / scale[direct]
         parameters, columns = (
             arrays.move(
                 part, xp=data.xp, device=data.device, dtype=data.accumulation_dtype
@@ -174,21 +177,23 @@ class MarginalEffects(FittedResults):
             parameters,
             columns,
             method,
-            own,
-            width=3 * K**2 * max(K, 3 * own.size),
+            direct,
+            width=3 * K**2 * max(K, 3 * direct.size),
         )
         total = data.total_weight()[0]
         means, products = (
             arrays.to_host(part / total).astype(np.float64) for part in sums
         )
-        G, change, by_own = _split(means, (K, K), (own.size, K), (own.size, K, K))
+        n = direct.size
+        G, direct_effects, direct_coef = _split(means, (K, K), (n, K), (n, K, K))
         # The intercept is the last parameter of an output, if there is one.
-        dG, by_row = _split(products[:, : w.shape[1]], (K, K, K), (own.size, K, K))
+        dG, direct_derivatives = _split(products[:, : w.shape[1]], (K, K, K), (n, K, K))
         w = w[:, : j.size] / scale
         effects, jacobian = G @ w, np.einsum("klmq,lj->kjmq", dG, w)
         jacobian[:, j, :, j] += G / scale[:, None, None]
-        effects[:, own], jacobian[:, own] = change.T, np.swapaxes(by_row, 0, 1)
-        jacobian[:, own, :, own] += by_own
+        effects[:, direct] = direct_effects.T
+        jacobian[:, direct] = np.swapaxes(direct_derivatives, 0, 1)
+        jacobian[:, direct, :, direct] += direct_coef
         return effects, jacobian.reshape(K, j.size, -1)
 
 
@@ -204,48 +209,48 @@ def _effect_sums(
     parameters: Array,
     columns: Array,
     method: str,
-    own: np.ndarray,
+    direct: np.ndarray,
 ) -> tuple[Array, Array]:
     """Return sums over the rows: of G and effects, and of their derivatives times z.
 
-    ``own`` are the columns with effects of their own, (n_rows, d, K), and ``columns``
+    ``direct`` are the columns with effects in each row, (n_rows, d, K), and ``columns``
     their means and 1 in standardized units. The derivatives of their effects are A z,
     and B in addition for the coefficients of the column.
     """
     xp, matrix, takes_log = block.xp, block.matrix, method.startswith("ey")
     # 1. Derivatives: dA_kl / d eta_m = A_km ([k = l] - p_l) - p_k A_lm.
     eta = logits(block, loss, parameters)[:, 0, :]
-    _, G, p, rest = _derivatives(eta, takes_log, xp=xp)
-    A = p[..., None] * rest
+    _, G, p, residual = _derivatives(eta, takes_log, xp=xp)
+    A = p[..., None] * residual
     dG = -A[:, None, :, :] * (xp.ones_like(p) if takes_log else p)[..., None, None]
     if not takes_log:
-        dG = dG + A[:, :, None, :] * rest[..., None]
-    alone, by_row = [G], [dG]
-    # 2. Columns with effects of their own.
-    if own.size:
-        ids = arrays.move(own, xp=xp, device=matrix.device)
+        dG = dG + A[:, :, None, :] * residual[..., None]
+    effects, derivatives = [G], [dG]
+    # 2. Columns with effects in each row.
+    if direct.size:
+        ids = arrays.move(direct, xp=xp, device=matrix.device)
         coef = xp.reshape(xp.astype(parameters, matrix.dtype), (loss.n_outputs, -1))
         z, w = matrix.take_columns(ids).to_dense(), xp.take(coef, ids, axis=1).T
-        mean, unit = (xp.astype(columns[i, :], matrix.dtype) for i in range(2))
+        mean, one = (xp.astype(columns[i, :], matrix.dtype) for i in range(2))
     if method.endswith("ex"):
         x = (z + mean)[..., None, None]
         B = G[:, None, :, :] * x
         A = xp.permute_dims(xp.matmul(w, dG), (0, 2, 1, 3)) * x
-        alone, by_row = [G, xp.sum(B * w[:, None, :], axis=-1), B], [dG, A]
-    elif own.size:
+        effects, derivatives = [G, xp.sum(B * w[:, None, :], axis=-1), B], [dG, A]
+    elif direct.size:
 
-        def at(end: Array) -> tuple[Array, ...]:
-            change = (end - z)[..., None]
+        def evaluate_at(value: Array) -> tuple[Array, ...]:
+            change = (value - z)[..., None]
             V, G, *_ = _derivatives(eta[:, None, :] + change * w, takes_log, xp=xp)
             return V, G, G * change[..., None]
 
-        V, A, B = (b - a for a, b in zip(at(-mean), at(unit - mean)))
-        alone, by_row = [G, V, B], [dG, A]
-    # 3. Their sums, and their products with the rows.
+        V, A, B = (b - a for a, b in zip(evaluate_at(-mean), evaluate_at(one - mean)))
+        effects, derivatives = [G, V, B], [dG, A]
+    # 3. Weighted sums, and products with the rows z.
     R, S = (
         block.weights
         * xp.concat([xp.reshape(part, (eta.shape[0], -1)) for part in parts], axis=1)
-        for parts in (alone, by_row)
+        for parts in (effects, derivatives)
     )
     means, total = (
         xp.sum(part, axis=0, dtype=block.accumulation_dtype) for part in (R, S)
@@ -257,14 +262,14 @@ def _effect_sums(
 def _derivatives(eta: Array, takes_log: bool, *, xp: Namespace) -> tuple[Array, ...]:
     """Return V and p, (..., n_outputs), and G and [k = l] - p_l, (..., k, l)."""
     if eta.shape[-1] == 1:
-        p, rest = sigmoid(eta), sigmoid(-eta)[..., None]
+        p, residual = sigmoid(eta), sigmoid(-eta)[..., None]
         V = log_sigmoid(eta) if takes_log else p
     else:
         p = softmax(eta)
-        same = xp.eye(eta.shape[-1], dtype=eta.dtype, device=arrays.device_of(eta))
-        rest = same - p[..., None, :]
+        identity = xp.eye(eta.shape[-1], dtype=eta.dtype, device=arrays.device_of(eta))
+        residual = identity - p[..., None, :]
         V = log_softmax(eta) if takes_log else p
-    return V, rest if takes_log else p[..., None] * rest, p, rest
+    return V, residual if takes_log else p[..., None] * residual, p, residual
 
 
 def _dummies(data: Any) -> np.ndarray:

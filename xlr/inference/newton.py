@@ -1,31 +1,32 @@
-"""Newton's method from the estimates of a fit: free, constrained, and for profiles."""
+"""Newton's method: free, under linear constraints, and for likelihood profiles."""
 
 from __future__ import annotations
 
 import math
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 from scipy import stats
 
 from xlr import arrays
-from xlr.inference.fitted_data import Estimates, FittedData
+from xlr.inference.fitted_data import Estimates, FittedData, LikelihoodProfile
 from xlr.objective import Aliased, Objective, find_aliased, information
 
-# Bound on the last Newton step, in standardized units, summed over the parameters. The
-# relative change of standard errors is less than half the bound, or up to 70 times the
-# bound if a feature has outliers: less than 1e-6.
-LAST_STEP = 1e-8
+# Bound on the L1 norm of the last Newton step, in standardized units. The relative
+# change of standard errors is less than half the bound, or up to 70 times the bound if
+# a feature has outliers: less than 1e-6.
+STEP_TOL = 1e-8
 
-MAX_PASSES = 30
+MAX_NEWTON_STEPS = 29
 
 MIN_SHARE = 1 / 8  # smallest share of a Newton step, with Firth's penalty
 
-# Bounds on the gradient along the constraints: absolute, and in rounding errors of X.
+# Bounds on the reduced gradient: absolute, and in rounding errors of X.
 CONSTRAINED_TOL = 1e-9
 CONSTRAINED_ROUNDINGS = 64
 
-MAX_STEPS = 200  # accepted or rejected
+MAX_CONSTRAINED_STEPS = 200  # accepted or rejected
 
 # Bounds on the error of the end of an interval: in standard errors, and in rounding
 # errors of X times the square root of the sum of the weights.
@@ -36,8 +37,7 @@ MAX_PROFILE_ITERATIONS = 50
 
 PROFILE_ALPHA = 0.05  # one minus the level of the stored intervals
 
-# Distance in standard errors above which the end is infinite.
-FARTHEST = 1e4
+MAX_END_DISTANCE = 1e4  # standard errors; an end farther away is infinite
 
 
 class NewtonStep:
@@ -58,7 +58,7 @@ class NewtonStep:
         Minimum-norm subgradient of F.
     aliased : Aliased
     free : ndarray of bool of shape (n_parameters,)
-        Parameters that are neither aliased nor held at zero or at a bound.
+        Parameters that are not aliased, at zero under the L1 penalty, or at a bound.
     """
 
     def __init__(self, data: FittedData) -> None:
@@ -78,17 +78,17 @@ class NewtonStep:
         self.information = data.on_host(sums.hessian)
         # 2. The free parameters. Collinearity does not depend on positive weights, so
         # the sum over the classes shows it.
-        self._curved = self.information + np.diag(data.penalty_curvature)
-        by_class = self._curved.reshape(outputs, size, outputs, size)
+        self._hessian = self.information + np.diag(data.penalty_curvature)
+        by_class = self._hessian.reshape(outputs, size, outputs, size)
         self._gram = gram = np.einsum("kikj->ij", by_class)
         free = data.free.reshape(outputs, size).copy()
         columns = np.roll(np.arange(size), int(objective.fit_intercept))
         columns = columns[free[:, columns].any(axis=0)]  # the intercept first
-        found = find_aliased(
+        aliased = find_aliased(
             gram[np.ix_(columns, columns)], objective.accumulation_rounding
         )
-        kept, dropped = columns[found.kept], columns[found.dropped]
-        self.aliased = Aliased(kept, dropped, found.weights)
+        kept, dropped = columns[aliased.kept], columns[aliased.dropped]
+        self.aliased = Aliased(kept, dropped, aliased.weights)
         free[:, dropped] = False
         self.free = free.reshape(-1)
 
@@ -97,44 +97,47 @@ class NewtonStep:
         """Return the log-likelihood, with Firth's penalty if the model has it."""
         if not self.data.is_firth:
             return -self.loss
-        n_equations = self.data.class_totals.size - 1
+        n_equations = self.data.n_equations
         n = n_equations * self.data.objective.column_size
         penalty = np.linalg.slogdet(self.information[-n:, -n:])[1] / 2
-        penalty += n_equations * np.log(self.data.units.scale).sum()
+        penalty += n_equations * np.log(self.data.parameter_map.scale).sum()
         return float(penalty - self.loss)
 
     @cached_property
-    def inverse(self) -> np.ndarray:
+    def inverse_hessian(self) -> np.ndarray:
         """Return the inverse Hessian of the summed losses and the penalty.
 
         It is zero for parameters that are not free. Scores and differences between
         classes have no component in the null space of the softmax, so that any
         curvature there is valid.
         """
-        curved, outputs = self._curved, self.data.objective.n_outputs
+        hessian, outputs = self._hessian, self.data.objective.n_outputs
         if self.data.objective.loss.shift_invariant:
             free_in_all = self.data.free.reshape(outputs, -1).all(axis=0)
-            level = np.where(free_in_all, np.diagonal(self._gram) / outputs, 0.0)
-            curved = curved + np.tile(np.diag(level), (outputs, outputs))
-        inverse, own = np.zeros_like(curved), np.ix_(self.free, self.free)
-        root = np.sqrt(np.diagonal(curved)[self.free])
-        found = np.linalg.inv(curved[own] / root / root[:, None])
-        inverse[own] = (found + found.T) / 2 / root / root[:, None]
+            null_space_curvature = np.diag(
+                np.where(free_in_all, np.diagonal(self._gram) / outputs, 0.0)
+            )
+            hessian = hessian + np.tile(null_space_curvature, (outputs, outputs))
+        inverse, free_block = np.zeros_like(hessian), np.ix_(self.free, self.free)
+        scale = np.sqrt(np.diagonal(hessian)[self.free])
+        scaled_inverse = np.linalg.inv(hessian[free_block] / scale / scale[:, None])
+        scaled_inverse = (scaled_inverse + scaled_inverse.T) / 2
+        inverse[free_block] = scaled_inverse / scale / scale[:, None]
         return inverse
 
     @cached_property
     def step(self) -> np.ndarray:
         """Return the step, which stops at zero (L1 penalty) and at the bounds."""
-        (l1, lower, upper), start = self.data.non_smooth, self.data.standardized
+        (l1, lower, upper), start = self.data.non_smooth, self.data.standardized_params
         if not self.data.model.converged_:
             return np.zeros_like(start)
-        end = start - self.inverse @ self.subgradient * self.data.total_weight
+        end = start - self.inverse_hessian @ self.subgradient * self.data.total_weight
         end = np.where((l1 > 0) & (start * end < 0), 0.0, end)
         return np.clip(end, lower, upper) - start
 
     @property
     def size(self) -> float:
-        """Return the sum of the step's absolute values, for unit mean squares."""
+        """Return the L1 norm of the step, for columns of unit root mean square."""
         objective = self.data.objective
         step = np.abs(self.step.reshape(objective.n_outputs, -1))
         if objective.column_rms is not None:  # columns with outliers
@@ -143,38 +146,52 @@ class NewtonStep:
 
     @property
     def decrement(self) -> float:
-        """Return the predicted decrease of F, the squared Newton decrement."""
+        """Return the squared Newton decrement, twice the predicted decrease of F."""
         return -float(self.subgradient @ self.step)
 
 
-def last_newton_step(last: NewtonStep) -> NewtonStep:
-    """Iterate Newton's method until the information no longer changes.
+def refine(newton: NewtonStep) -> NewtonStep:
+    """Iterate Newton's method from a fit until the step is at most STEP_TOL.
 
     With many rows, a fit within its tolerance may be a standard error from the optimum.
     A fit that did not converge keeps its coefficients.
     """
-    data, share = last.data, 1.0
-    for _ in range(MAX_PASSES - 1):
-        if last.size <= max(LAST_STEP, data.objective.rounding):
+    data, share = newton.data, 1.0
+    for _ in range(MAX_NEWTON_STEPS):
+        if newton.size <= max(STEP_TOL, data.objective.rounding):
             break
-        new = NewtonStep(data.at(last.data.standardized + share * last.step))
-        if new.decrement < last.decrement / 2:
-            last = new
+        params = newton.data.standardized_params + share * newton.step
+        new = NewtonStep(data.with_estimates(params))
+        if new.decrement < newton.decrement / 2:
+            newton = new
         elif data.is_firth and share > MIN_SHARE:
             # The Hessian omits Firth's penalty, so steps may be too long.
             share /= 2
         else:  # rounding errors
-            return min(last, new, key=lambda each: each.decrement)
-    return last
+            return min(newton, new, key=lambda each: each.decrement)
+    return newton
+
+
+class ConstrainedMinimum(NamedTuple):
+    """Minimum of F where A w = c.
+
+    Attributes
+    ----------
+    parameters : ndarray of shape (n_parameters,)
+    value : float
+    multipliers : ndarray of shape (n_constraints,)
+        Derivatives of the minimum in c.
+    """
+
+    parameters: np.ndarray
+    value: float
+    multipliers: np.ndarray
 
 
 @arrays.quiet()
 def constrained_minimum(
-    objective: Objective,
-    start: np.ndarray,
-    constraints: np.ndarray,
-    value: float = 0.0,
-) -> tuple[np.ndarray, float, np.ndarray]:
+    objective: Objective, start: np.ndarray, A: np.ndarray, c: float = 0.0
+) -> ConstrainedMinimum:
     """Minimise F where A w = c, by a damped Newton method.
 
     A step takes a pass over the rows for the Hessian, and one for F and its gradient.
@@ -182,20 +199,13 @@ def constrained_minimum(
     Parameters
     ----------
     objective : Objective
-        Smooth objective of one model, with a Hessian of full rank along the constraints
-        at the minimum.
+        Smooth objective of one model, with a Hessian of full rank in the null space of
+        A at the minimum.
     start : ndarray of shape (n_parameters,)
-    constraints : ndarray of shape (n_constraints, n_parameters)
-        A, of full rank.
-    value : float
-        Every entry of c.
-
-    Returns
-    -------
-    parameters : ndarray of shape (n_parameters,)
-    minimum : float
-    multipliers : ndarray of shape (n_constraints,)
-        Derivatives of the minimum in c.
+    A : ndarray of shape (n_constraints, n_parameters)
+        Constraints, of full rank.
+    c : float
+        Value of every constraint.
 
     Raises
     ------
@@ -207,61 +217,62 @@ def constrained_minimum(
     Nocedal and Wright (2006), *Numerical Optimization*, sections 10.3 and 18.1.
     """
     tol = max(CONSTRAINED_TOL, CONSTRAINED_ROUNDINGS * objective.rounding)
-    onto = np.linalg.pinv(constraints)
-    axes = np.linalg.svd(constraints)[2][constraints.shape[0] :]
-    at = start + onto @ (value - constraints @ start)
-    lowest, gradient = value_and_gradient(objective, at)
+    A_pinv = np.linalg.pinv(A)
+    Z = np.linalg.svd(A)[2][A.shape[0] :].T  # an orthonormal basis of the null space
+    w = start + A_pinv @ (c - A @ start)
+    value, gradient = value_and_gradient_on_host(objective, w)
     damping, rejected = 0.0, False
-    for _ in range(MAX_STEPS):
-        # 1. The size of the gradient along the constraints.
-        along = axes @ gradient
-        size = np.abs(axes.T @ along).max()
-        if size <= tol:
-            return at, lowest, onto.T @ gradient
-        # 2. A damped Newton step along them.
+    for _ in range(MAX_CONSTRAINED_STEPS):
+        # 1. Reduced gradient Z'g.
+        reduced_gradient = Z.T @ gradient
+        norm = np.abs(Z @ reduced_gradient).max()
+        if norm <= tol:
+            return ConstrainedMinimum(w, value, A_pinv.T @ gradient)
+        # 2. Damped Newton step in the null space of A.
         if not rejected:
-            placed = objective.place(at[None, :])
-            hessian = axes @ objective.hessian_on_host(placed) @ axes.T
+            hessian = Z.T @ objective.hessian_on_host(objective.place(w[None, :])) @ Z
         try:
-            step = np.linalg.solve(hessian + damping * np.eye(along.size), along)
+            damped = hessian + damping * np.eye(reduced_gradient.size)
+            step = np.linalg.solve(damped, reduced_gradient)
         except np.linalg.LinAlgError:
-            step = np.full(along.size, np.nan)
-        new = at - axes.T @ step
-        new_value, new_gradient = value_and_gradient(objective, new)
+            step = np.full(reduced_gradient.size, np.nan)
+        new = w - Z @ step
+        new_value, new_gradient = value_and_gradient_on_host(objective, new)
         # 3. Near the optimum, F is flat to within rounding, so the gradient decides.
-        new_size = np.abs(axes.T @ (axes @ new_gradient)).max()
-        rejected = not (new_value <= lowest or new_size <= size / 2)
+        new_norm = np.abs(Z @ (Z.T @ new_gradient)).max()
+        rejected = not (new_value <= value or new_norm <= norm / 2)
         if rejected:
-            # If all rows are certain, the Hessian vanishes. Damping by the size of the
+            # If all rows are certain, the Hessian vanishes. Damping by the norm of the
             # gradient then limits the step to about one.
-            damping = max(4 * damping, size)
+            damping = max(4 * damping, norm)
         else:
-            at, lowest, gradient = new, new_value, new_gradient
-            damping = damping / 4 if damping > new_size / 1e3 else 0.0
+            w, value, gradient = new, new_value, new_gradient
+            damping = damping / 4 if damping > new_norm / 1e3 else 0.0
     raise FloatingPointError(
-        f"The optimum under constraints was not found in {MAX_STEPS} steps."
+        f"The optimum under constraints was not found in {MAX_CONSTRAINED_STEPS} steps."
     )
 
 
-def value_and_gradient(
-    objective: Objective, at: np.ndarray
+def value_and_gradient_on_host(
+    objective: Objective, w: np.ndarray
 ) -> tuple[float, np.ndarray]:
     """Return F and the gradient of its smooth part for one model, on the host."""
-    found = objective.value_and_gradient(objective.place(at[None, :]))
-    gradient = arrays.to_host(found.gradient)[0].astype(np.float64)
-    return float(arrays.to_host(found.value)[0]), gradient
+    evaluation = objective.value_and_gradient(objective.place(w[None, :]))
+    gradient = arrays.to_host(evaluation.gradient)[0].astype(np.float64)
+    return float(arrays.to_host(evaluation.value)[0]), gradient
 
 
-def profile_all(data: FittedData, estimates: Estimates) -> np.ndarray:
-    """Return likelihood-ratio statistics of zero, and ends: (3, n_reported)."""
-    lowest, _ = value_and_gradient(data.objective, data.standardized)
+def profile_parameters(data: FittedData, estimates: Estimates) -> LikelihoodProfile:
+    """Return likelihood-ratio tests and intervals of all reported parameters."""
+    objective, start = data.objective, data.standardized_params
+    minimum, _ = value_and_gradient_on_host(objective, start)
     values = [
-        constrained_minimum(data.objective, data.standardized, row[None, :])[1]
-        for row in data.units.directions
+        constrained_minimum(objective, start, row[None, :]).value
+        for row in data.parameter_map.matrix
     ]
-    statistic = 2 * data.total_weight * np.maximum(np.asarray(values) - lowest, 0)
+    statistic = 2 * data.total_weight * np.maximum(np.asarray(values) - minimum, 0)
     ends = profile_ends(data, estimates, np.arange(estimates.params.size))
-    return np.stack([statistic, *ends])
+    return LikelihoodProfile(statistic, *ends)
 
 
 def profile_ends(
@@ -303,37 +314,38 @@ def profile_ends(
     confidence intervals*, Applied Statistics 37.
     """
     objective, total = data.objective, data.total_weight
-    lowest, _ = value_and_gradient(objective, data.standardized)
+    minimum, _ = value_and_gradient_on_host(objective, data.standardized_params)
     quantile = float(stats.norm.isf(alpha / 2))
     tol = max(END_TOL, END_ROUNDINGS * objective.rounding * math.sqrt(total))
 
     def end(direction: np.ndarray, estimate: float, step: float) -> float:
         # Distances are in standard errors; ``near`` and ``far`` bracket the end.
-        start, distance, near, far = data.standardized, quantile, 0.0, math.inf
+        start, distance, near, far = data.standardized_params, quantile, 0.0, math.inf
         for _ in range(MAX_PROFILE_ITERATIONS):
             value = estimate + distance * step
-            start, minimum, multiplier = constrained_minimum(
+            start, constrained, multiplier = constrained_minimum(
                 objective, start, direction[None, :], value
             )
-            root = math.sqrt(max(0.0, 2 * total * (minimum - lowest)))
+            root = math.sqrt(max(0.0, 2 * total * (constrained - minimum)))
             near, far = (distance, far) if root < quantile else (near, distance)
-            slope = total * float(multiplier[0]) * step / root if root else 0.0
-            change = (quantile - root) / slope if slope > 0 else math.inf
+            derivative = total * float(multiplier[0]) * step / root if root else 0.0
+            change = (quantile - root) / derivative if derivative > 0 else math.inf
             distance += change
             if abs(change) <= tol:
                 return estimate + distance * step
             if not near < distance < far:
                 distance = 2 * near + 1 if math.isinf(far) else (near + far) / 2
-            if distance > FARTHEST:
+            if distance > MAX_END_DISTANCE:
                 return math.copysign(math.inf, step)
         raise FloatingPointError(
             "The end of a profile interval was not found in "
             f"{MAX_PROFILE_ITERATIONS} fits."
         )
 
-    directions, params = data.units.directions, estimates.params
+    rows, params = data.parameter_map.matrix, estimates.params
+    standard_errors = estimates.standard_errors
     ends = [
-        [end(directions[j], params[j], sign * estimates.errors[j]) for j in chosen]
+        [end(rows[j], params[j], sign * standard_errors[j]) for j in chosen]
         for sign in (-1, 1)
     ]
     return np.asarray(ends)

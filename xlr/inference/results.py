@@ -28,22 +28,24 @@ FIT_ROWS = {
 
 
 class InferenceResults(HypothesisTests, MarginalEffects, RowStatistics):
-    """Results of :func:`xlr.infer`, under statsmodels' names.
+    """Standard errors, tests and intervals of a fitted model; see :func:`xlr.infer`.
 
     An equation has k parameters: the intercept, if there is one, and the features. Two
     classes have one equation. More classes have one for each class except the
-    reference, and compare the class with it. All numbers are on the host, in float64.
+    reference, and compare the class with it. Names are statsmodels'. All numbers are on
+    the host, in float64.
 
     Results hold numbers and names. They can be pickled, and loaded where the array
-    library of X is not installed. With ``keep_data=True`` they also hold the rows of
-    the fit, which copies and pickles leave out.
+    library of X is not installed. With ``keep_data=True`` they also keep the training
+    data, which copies and pickles drop.
 
     Attributes
     ----------
     params : ndarray of shape (k,) or (k, n_classes - 1)
         Estimates, the intercept first; NaN for an aliased column.
     bse : ndarray like ``params``
-        Standard errors; NaN for coefficients held at zero or at a bound.
+        Standard errors; NaN for coefficients at zero under the L1 penalty, or at a
+        bound.
     zvalues, pvalues : ndarray like ``params``
         Estimate over standard error, and its two-sided P-value under a normal
         distribution; with profile likelihoods, the P-value of the likelihood-ratio
@@ -55,13 +57,13 @@ class InferenceResults(HypothesisTests, MarginalEffects, RowStatistics):
         model without intercept).
     llr, llr_pvalue : float
         Likelihood-ratio statistic, 2 (llf - llnull), and its P-value under a
-        chi-squared distribution with ``df_model`` degrees of freedom. It is NaN for
-        penalised fits, whose statistic has another distribution.
+        chi-squared distribution with ``df_model`` degrees of freedom. The P-value is
+        NaN for penalised fits, whose statistic has another distribution.
     prsquared : float
         McFadden's pseudo-R-squared, 1 - llf / llnull.
     deviance, null_deviance : float
-        -2 llf and -2 llnull; with soft labels, less -2 times the log-likelihood of the
-        saturated model.
+        2 (ll_s - llf) and 2 (ll_s - llnull), with ll_s of the saturated model: 0
+        without soft labels.
     aic, bic : float
         -2 llf + c df, with c = 2 or log(nobs) and df the effective degrees of freedom.
     effective_df : float
@@ -71,6 +73,9 @@ class InferenceResults(HypothesisTests, MarginalEffects, RowStatistics):
     nobs : float
         Sum of the sample weights.
     cov_type : str
+    classes : list of str
+    class_totals : ndarray of shape (n_classes,)
+        Sums of the weights in each class.
     names : list of str
         Names of the parameters of an equation.
     equations : list of str
@@ -80,6 +85,10 @@ class InferenceResults(HypothesisTests, MarginalEffects, RowStatistics):
     notes : list of str
         Notes on the results, such as columns that were left out.
     converged : bool
+    is_penalised : bool
+        Whether a penalty (except Firth's) or bounds change the estimates.
+    is_firth : bool
+        Whether the model has Firth's penalty.
     """
 
     def cov_params(self) -> np.ndarray:
@@ -91,7 +100,7 @@ class InferenceResults(HypothesisTests, MarginalEffects, RowStatistics):
 
         The ends are the estimate plus and minus a multiple of its standard error. With
         profile likelihoods, the ends of :meth:`profile_conf_int` replace them; levels
-        other than 0.95 then need the rows of the fit.
+        other than 0.95 then need the training data.
 
         Parameters
         ----------
@@ -106,7 +115,8 @@ class InferenceResults(HypothesisTests, MarginalEffects, RowStatistics):
         Raises
         ------
         ValueError
-            If ``alpha`` is not between 0 and 1.
+            If ``alpha`` is not between 0 and 1, or the training data are needed and not
+            kept.
         """
         columns = self.coefficients(alpha).columns
         ends = np.stack([columns[end] for end in interval_columns(alpha)], axis=1)
@@ -138,7 +148,9 @@ class InferenceResults(HypothesisTests, MarginalEffects, RowStatistics):
         ------
         ValueError
             If the fit is penalised (except by Firth's penalty), columns are aliased, a
-            name is unknown, or the results do not hold the rows.
+            name is unknown, or the results do not keep the training data.
+        FloatingPointError
+            If a constrained fit or the end of an interval does not converge.
         """
         low, high = interval_columns(alpha)
         if self.is_penalised:
@@ -153,10 +165,10 @@ class InferenceResults(HypothesisTests, MarginalEffects, RowStatistics):
                 raise ValueError(
                     f"There is no parameter {quoted(name)}, only {quoted(self.names)}."
                 )
-        n_equations, params = len(self.classes) - 1, self._estimates.params
-        numbers = np.arange(params.size).reshape(n_equations, -1)
-        chosen = numbers[:, list(map(self.names.index, which))].reshape(-1)
-        with self._rows("profile_conf_int") as data:
+        n_equations, params = self._n_equations, self._estimates.params
+        indices = np.arange(params.size).reshape(n_equations, -1)
+        chosen = indices[:, list(map(self.names.index, which))].reshape(-1)
+        with self._fitted_data("profile_conf_int") as data:
             lower, upper = profile_ends(data, self._estimates, chosen, alpha)
         columns = {"coef": params[chosen], low: lower, high: upper}
         title = "Profile likelihood intervals"
@@ -172,7 +184,6 @@ class InferenceResults(HypothesisTests, MarginalEffects, RowStatistics):
         alpha : float, default=0.05
             One minus the level of the intervals.
         """
-
         classes = [printable(label) for label in self.classes]
         pvalue = "NA (penalised)" if self.is_penalised else f"{self.llr_pvalue:.4g}"
         nobs, df_model, df_resid, effective_df = (
@@ -201,7 +212,7 @@ class InferenceResults(HypothesisTests, MarginalEffects, RowStatistics):
         if self.is_firth:
             title = "Logistic regression with Firth's penalty"
         elif len(classes) > 2:
-            against = classes[self._units.reference]
+            against = classes[self._parameter_map.reference]
             title = f"Multinomial logistic regression, against {against}"
         table = self.coefficients(alpha)
         return replace(table, title=title, facts=facts, notes=self.notes)
@@ -211,7 +222,7 @@ class InferenceResults(HypothesisTests, MarginalEffects, RowStatistics):
         """Tabulate the odds ratio of each feature, exp(estimate), with its interval."""
         low, high = interval_columns(alpha)
         table, n = self.coefficients(alpha), len(self.names)
-        rows = np.arange(len(table.index)) % n >= int(self._units.fit_intercept)
+        rows = np.arange(len(table.index)) % n >= int(self._parameter_map.fit_intercept)
         columns = {
             name: np.exp(table.columns[key][rows])
             for name, key in (("odds ratio", "coef"), (low, low), (high, high))
@@ -313,7 +324,7 @@ def summary_col(
     ----------
     results : list of InferenceResults
     model_names : list of str, default=()
-        Heads of the columns; (1), (2), ... by default.
+        Column headings; (1), (2), ... by default.
 
     Returns
     -------
@@ -324,7 +335,8 @@ def summary_col(
     Raises
     ------
     TypeError, ValueError
-        If a result is not from :func:`infer`, or there is not one name for each.
+        If a result is not from :func:`infer`, or the names are not one per result and
+        distinct.
 
     Examples
     --------
@@ -351,26 +363,26 @@ def summary_col(
     BIC                                  342.6986              310.1549
     ==============================================================================
     """
-    for found in results:
-        if not isinstance(found, InferenceResults):
+    for fit in results:
+        if not isinstance(fit, InferenceResults):
             raise TypeError(
-                f"results must be a list of results of xlr.infer; got {found!r}."
+                f"results must be a list of results of xlr.infer; got {fit!r}."
             )
     names = list(model_names) or [f"({i + 1})" for i in range(len(results))]
     if not results or len(set(names)) != len(results):
         raise ValueError(
-            f"model_names must be a different name for each of the {len(results)} "
-            f"results; pass at least one. Got {names}."
+            "results must hold at least one fit, and model_names a different name for "
+            f"each of the {len(results)}; got {names}."
         )
-    rows = dict.fromkeys(row for found in results for row in found.parameter_names)
+    rows = dict.fromkeys(row for fit in results for row in fit.parameter_names)
     columns: dict[str, np.ndarray] = {}
-    for name, found in zip(names, results):
-        estimates, errors = (
-            dict(zip(found.parameter_names, values.T.reshape(-1)))
-            for values in (found.params, found.bse)
+    for name, fit in zip(names, results):
+        estimates, bse = (
+            dict(zip(fit.parameter_names, values.T.reshape(-1)))
+            for values in (fit.params, fit.bse)
         )
-        measures = [getattr(found, attribute) for attribute in FIT_ROWS.values()]
+        measures = [getattr(fit, attribute) for attribute in FIT_ROWS.values()]
         below = [None] * len(measures)
         columns[name] = np.asarray([*map(estimates.get, rows), *measures], object)
-        columns[f"{name} se"] = np.asarray([*map(errors.get, rows), *below], object)
+        columns[f"{name} se"] = np.asarray([*map(bse.get, rows), *below], object)
     return Table("Several fits", [*rows, *FIT_ROWS], columns)

@@ -92,7 +92,7 @@ class Influence:
         ImportError
             If pandas is not installed.
         """
-        pd = check_pandas_support("summary_frame (pip install xlr[inference])")
+        pd = check_pandas_support("summary_frame (pip install pandas)")
         columns = {
             "cooks_d": self.cooks_distance,
             "standard_resid": self.resid_studentized,
@@ -126,13 +126,13 @@ class RowStatistics(FittedResults):
             McFadden's 1 - llf / llnull, Cox and Snell's 1 - exp(2 (llnull - llf) / n),
             or Nagelkerke's, Cox and Snell's over its maximum. Tjur's is the mean
             probability of the second class in its own rows, less the mean in the other
-            rows; it needs the rows of the fit.
+            rows; it needs the training data.
 
         Raises
         ------
         ValueError
             If ``kind`` has another value, or for Tjur's, if there are more than two
-            classes or the results are without the rows.
+            classes or the results do not keep the training data.
 
         References
         ----------
@@ -154,8 +154,9 @@ class RowStatistics(FittedResults):
         if kind == "mcf":
             return self.prsquared
         if kind == "tjur":
-            with self._rows("pseudo_rsquared('tjur')", two_classes=True) as data:
-                p, y, s = _rows_on_host(data)
+            method = "pseudo_rsquared('tjur')"
+            with self._fitted_data(method, two_classes=True) as data:
+                p, y, s = _probabilities_on_host(data)
             means = [np.average(p[:, 1], weights=s * y[:, k]) for k in range(2)]
             return float(means[1] - means[0])
         cox_snell = -float(np.expm1(-self.llr / self.nobs))
@@ -167,22 +168,22 @@ class RowStatistics(FittedResults):
         """Return fitted probabilities: of the second of two classes, or of each class.
 
         They are in the library of X, of shape (n_samples,) or (n_samples, n_classes).
-        Those of statsmodels' ``Logit`` are logits instead.
+        statsmodels' ``Logit.fittedvalues`` are logits.
         Fitted values and residuals need ``keep_data=True``.
         """
-        with self._rows("fittedvalues") as data:
-            eta, *_ = _fitted_rows(data)
+        with self._fitted_data("fittedvalues") as data:
+            eta, *_ = _gather_logits(data)
             proba = softmax(eta) if self.equations else sigmoid(eta[:, 0])
             return data.dataset.features.returned(proba=proba)["proba"]
 
     @property
     def resid_response(self) -> Array:
-        """Return the response residuals r = y - p of two classes: (n_samples,)."""
+        """Return the response residuals y - p of two classes: (n_samples,)."""
         return self._residuals("response")
 
     @property
     def resid_pearson(self) -> Array:
-        """Return the Pearson residuals sqrt(s) r / sqrt(p (1 - p)), for weights s."""
+        """Return the Pearson residuals sqrt(s / (p (1 - p))) (y - p), for weights s."""
         return self._residuals("pearson")
 
     @property
@@ -192,23 +193,23 @@ class RowStatistics(FittedResults):
 
     @property
     def resid_working(self) -> Array:
-        """Return the working residuals r / (p (1 - p)) of two classes."""
+        """Return the working residuals (y - p) / (p (1 - p)) of two classes."""
         return self._residuals("working")
 
     def _residuals(self, kind: str) -> Array:
-        with self._rows(f"resid_{kind}", two_classes=True) as data:
-            eta, y, s, found, variance = _binary_rows(data)
+        with self._fitted_data(f"resid_{kind}", two_classes=True) as data:
+            eta, y, s, residual, variance = _binary_residuals(data)
             xp = data.objective.xp
             if kind == "pearson":
-                found = xp.sqrt(s / variance) * found
+                residual = xp.sqrt(s / variance) * residual
             elif kind == "working":
-                found = found / variance
+                residual = residual / variance
             elif kind == "deviance":  # less the loss of the saturated model
                 loss = y * (_log(y, xp=xp) - log_sigmoid(eta))
                 loss = loss + (1 - y) * (_log(1 - y, xp=xp) - log_sigmoid(-eta))
                 loss = xp.maximum(loss, xp.zeros_like(loss))
-                found = xp.sign(found) * xp.sqrt(2 * s * loss)
-            return data.dataset.features.returned(found=found)["found"]
+                residual = xp.sign(residual) * xp.sqrt(2 * s * loss)
+            return data.dataset.features.returned(residual=residual)["residual"]
 
     @property
     def pearson_chi2(self) -> float:
@@ -217,12 +218,12 @@ class RowStatistics(FittedResults):
         It sums squared Pearson residuals for two classes, and
         :math:`s_i (y_{ik} - p_{ik})^2 / p_{ik}` for more.
         """
-        with self._rows("pearson_chi2") as data:
-            p, y, s = _rows_on_host(data)
+        with self._fitted_data("pearson_chi2") as data:
+            p, y, s = _probabilities_on_host(data)
         return float(s @ np.sum((y - p) ** 2 / p, axis=1))
 
     def pred_table(self, threshold: float = 0.5) -> np.ndarray:
-        """Count the rows, by their weights, for each observed and predicted class.
+        """Return the confusion matrix, with sample weights.
 
         Parameters
         ----------
@@ -233,11 +234,13 @@ class RowStatistics(FittedResults):
         Returns
         -------
         ndarray of shape (n_classes, n_classes)
+            Sums of weights, with a row for each observed class and a column for each
+            predicted one.
 
         Raises
         ------
         ValueError
-            If the results are without the rows.
+            If the results do not keep the training data.
 
         Examples
         --------
@@ -251,19 +254,19 @@ class RowStatistics(FittedResults):
                [ 0., 14., 36.]])
         """
         check_parameters({"threshold": threshold})
-        with self._rows("pred_table") as data:
-            p, y, s = _rows_on_host(data)
+        with self._fitted_data("pred_table") as data:
+            p, y, s = _probabilities_on_host(data)
         predicted = p.argmax(axis=1) if self.equations else 1 * (p[:, 1] > threshold)
         return (s[:, None] * y).T @ np.eye(p.shape[1])[predicted]
 
     def hosmer_lemeshow(self, n_groups: int = 10) -> ChiSquaredTest:
-        """Test the fit to two classes by Hosmer and Lemeshow's groups of rows.
+        """Test the calibration of a binary fit (Hosmer and Lemeshow).
 
         Parameters
         ----------
         n_groups : int, default=10
-            Groups, cut at quantiles of the probabilities. Rows of equal probability
-            share a group.
+            Number of groups, cut at quantiles of the probabilities. Rows of equal
+            probability share a group.
 
         Returns
         -------
@@ -274,7 +277,7 @@ class RowStatistics(FittedResults):
         ------
         ValueError
             If there are more than two classes, fewer than three groups, or the results
-            are without the rows.
+            do not keep the training data.
 
         References
         ----------
@@ -292,16 +295,16 @@ class RowStatistics(FittedResults):
         (21.32, 8)
         """
         check_parameters({"n_groups": n_groups})
-        with self._rows("hosmer_lemeshow", two_classes=True) as data:
-            p, y, s = _rows_on_host(data)
+        with self._fitted_data("hosmer_lemeshow", two_classes=True) as data:
+            p, y, s = _probabilities_on_host(data)
         order = np.argsort(p[:, 1], kind="stable")
         order = order[s[order] > 0]
         p, y, s = p[order, 1], y[order, 1], s[order]
         # 1. Quantiles, interpolated like R's quantiles of repeated rows.
         below = np.cumsum(s)
         ends = np.stack([below - s, np.maximum(below - s, below - 1)], axis=1)
-        at = (below[-1] - 1) * np.linspace(0, 1, n_groups + 1)
-        edges = np.unique(np.interp(at, ends.reshape(-1), np.repeat(p, 2)))
+        quantile_ranks = (below[-1] - 1) * np.linspace(0, 1, n_groups + 1)
+        edges = np.unique(np.interp(quantile_ranks, ends.reshape(-1), np.repeat(p, 2)))
         n_groups = edges.size - 1
         if n_groups < 3:
             raise ValueError(
@@ -309,9 +312,9 @@ class RowStatistics(FittedResults):
                 "test needs three: too many rows have the same probability."
             )
         # 2. Observed and expected counts.
-        of = np.clip(np.searchsorted(edges, p, side="left") - 1, 0, n_groups - 1)
+        group_ids = np.clip(np.searchsorted(edges, p, side="left") - 1, 0, n_groups - 1)
         total, observed, expected = (
-            np.bincount(of, part, n_groups) for part in (s, s * y, s * p)
+            np.bincount(group_ids, part, n_groups) for part in (s, s * y, s * p)
         )
         variance = expected * (1 - expected / total)
         statistic = float(np.sum((observed - expected) ** 2 / variance))
@@ -323,7 +326,8 @@ class RowStatistics(FittedResults):
         Raises
         ------
         ValueError
-            If there are more than two classes, or the results hold no rows in memory.
+            If there are more than two classes, or the results do not keep the training
+            data in memory.
 
         Examples
         --------
@@ -335,7 +339,7 @@ class RowStatistics(FittedResults):
         >>> results.get_influence().dfbetas.max(axis=0).round(2)
         array([0.04, 0.31, 0.29])
         """
-        with self._rows("get_influence", two_classes=True) as data:
+        with self._fitted_data("get_influence", two_classes=True) as data:
             objective, xp = data.objective, data.objective.xp
             if not objective.data.in_memory:
                 raise ValueError(
@@ -343,25 +347,25 @@ class RowStatistics(FittedResults):
                     "memory. Call infer on rows in memory: X.compute()."
                 )
             # A row moves the estimates by its score times the inverse Hessian R R'.
-            root = square_root(self._estimates.inverse)
-            columns = objective.split(objective.place(root.T))
+            root = square_root(self._estimates.inverse_hessian)
+            root_coef = objective.split(objective.place(root.T))
             width = root.shape[1]
-            products = objective.data.map_rows(_products, columns, width=width)
-            moves = data.units.reported(root.T) / self._errors
-            moves = products @ objective.place(moves, products.dtype)
-            _, _, s, residual, variance = _binary_rows(data)
+            products = objective.data.map_rows(_matvec, root_coef, width=width)
+            changes = data.parameter_map.to_reported(root.T) / self._standard_errors
+            changes = products @ objective.place(changes, products.dtype)
+            _, _, s, residual, variance = _binary_residuals(data)
             h = s * variance * xp.sum(products**2, axis=1)
             pearson = xp.sqrt(s / variance) * residual
             studentized = pearson / xp.sqrt(1 - h)
-            found = data.dataset.features.returned(
+            influence = data.dataset.features.returned(
                 hat_matrix_diag=h,
                 resid_pearson=pearson,
                 resid_studentized=studentized,
                 cooks_distance=studentized**2 * h / (1 - h) / self.effective_df,
                 dffits_internal=studentized * xp.sqrt(h / (1 - h)),
-                dfbetas=(s * residual / (1 - h))[:, None] * moves,
+                dfbetas=(s * residual / (1 - h))[:, None] * changes,
             )
-            return Influence(names=data.names, **found)
+            return Influence(names=data.names, **influence)
 
     def predict(self, X: Array, offset: Array | None = None) -> Array:
         """Predict the probability of the second of two classes, or of every class.
@@ -398,10 +402,10 @@ class RowStatistics(FittedResults):
     ) -> ProbabilityInterval:
         r"""Predict class probabilities with intervals.
 
-        The delta method for the log-odds :math:`\lambda_k = \log p_k / (1 -
-        p_k)`, with standard errors :math:`s_k`, keeps the ends :math:`\sigma(\lambda_k
-        \pm c\, s_k)` between 0 and 1. The error of :math:`p_k` is :math:`p_k (1 - p_k)
-        s_k`.
+        The delta method for the log-odds :math:`\lambda_k = \log(p_k / (1 - p_k))`,
+        with standard errors :math:`s_k`, keeps the ends :math:`\sigma(\lambda_k \pm
+        c\, s_k)` between 0 and 1. The standard error of :math:`p_k` is :math:`p_k (1 -
+        p_k) s_k`.
 
         Parameters
         ----------
@@ -423,33 +427,37 @@ class RowStatistics(FittedResults):
         """
         interval_columns(alpha)  # checks the level
         reader, n = copy.copy(self._reader), len(self.classes)
-        reader._has_offset = False  # no warning
+        reader._has_offset = False  # the logits of the root have no offset
         eta = reader.decision_function(X, offset)
         # The logits of a root of the covariance, in place of the coefficients.
         root = square_root(self._estimates.standardized_covariance)
-        raw = self._units.raw(root.T)
+        raw = self._parameter_map.to_raw(root.T)
         reader.coef_, reader.intercept_ = map(np.concatenate, raw)
-        variance_of = partial(_variance_of_logits, self._units.n_outputs)
+        variance_of = partial(_variance_of_logits, self._parameter_map.n_outputs)
         with arrays.current_device(eta), arrays.quiet(), full_precision(eta):
             V, xp = reader._of_rows(variance_of, X), arrays.namespace(eta)
-            place = {"dtype": eta.dtype, "device": arrays.device_of(eta)}
+            creation = {"dtype": eta.dtype, "device": arrays.device_of(eta)}
             # The log-odds of each class, and their derivatives in the logits.
             if self.equations:
-                own = xp.eye(n, **place)
-                others = xp.where(own > 0, xp.full_like(own, -xp.inf), eta[:, None, :])
-                log_q = log_softmax(others)
-                log_odds = eta - xp.max(others, axis=2) + xp.max(log_q, axis=2)
-                moved = own - xp.exp(log_q)
+                identity = xp.eye(n, **creation)
+                other_logits = xp.where(
+                    identity > 0, xp.full_like(identity, -xp.inf), eta[:, None, :]
+                )
+                log_q = log_softmax(other_logits)
+                # max(other_logits) - max(log_q) is their logsumexp, which the array API
+                # lacks.
+                log_odds = eta - xp.max(other_logits, axis=2) + xp.max(log_q, axis=2)
+                jacobian = identity - xp.exp(log_q)
             else:
-                moved = xp.asarray([[-1.0], [1.0]], **place)
-                log_odds = eta[:, None] * moved[:, 0]
-            se = xp.sqrt(xp.sum(xp.matmul(moved, V) * moved, axis=2))
-            proba, reach = sigmoid(log_odds), float(stats.norm.isf(alpha / 2)) * se
+                jacobian = xp.asarray([[-1.0], [1.0]], **creation)
+                log_odds = eta[:, None] * jacobian[:, 0]
+            se = xp.sqrt(xp.sum(xp.matmul(jacobian, V) * jacobian, axis=2))
+            proba, half_width = sigmoid(log_odds), float(stats.norm.isf(alpha / 2)) * se
             return ProbabilityInterval(
                 proba,
                 proba * sigmoid(-log_odds) * se,
-                sigmoid(log_odds - reach),
-                sigmoid(log_odds + reach),
+                sigmoid(log_odds - half_width),
+                sigmoid(log_odds + half_width),
             )
 
 
@@ -470,17 +478,18 @@ def _log(share: Array, *, xp: Namespace) -> Array:
     return xp.log(xp.where(share > 0, share, xp.ones_like(share)))
 
 
-def _binary_rows(data: FittedData) -> tuple[Array, ...]:
+def _binary_residuals(data: FittedData) -> tuple[Array, ...]:
     """Return logits, shares of the second class, weights, residuals y - p, and p q."""
-    eta, y, s = _fitted_rows(data)
+    eta, y, s = _gather_logits(data)
     eta, y = eta[:, 0], y[:, 0]
     p, q = sigmoid(eta), sigmoid(-eta)
     return eta, y, s, y * q - (1 - y) * p, p * q
 
 
-def _rows_on_host(data: FittedData) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _probabilities_on_host(data: FittedData) -> tuple[np.ndarray, ...]:
     """Return probabilities and shares, (n_samples, n_classes), and weights."""
-    eta, y, s = (arrays.to_host(part).astype(np.float64) for part in _fitted_rows(data))
+    gathered = _gather_logits(data)
+    eta, y, s = (arrays.to_host(part).astype(np.float64) for part in gathered)
     if eta.shape[1] == 1:
         eta, y = np.concatenate([-eta, eta], axis=1), np.concatenate([1 - y, y], axis=1)
         return sigmoid(eta), y, s
@@ -491,27 +500,27 @@ def _rows_on_host(data: FittedData) -> tuple[np.ndarray, np.ndarray, np.ndarray]
     )
 
 
-def _fitted_rows(data: FittedData) -> tuple[Array, Array, Array]:
+def _gather_logits(data: FittedData) -> tuple[Array, Array, Array]:
     """Return the logits, codes or shares of the classes, and weights of all rows.
 
     The arrays, (n_samples, m) and (n_samples,), are in memory, in the library of X.
     """
     objective = data.objective
     model, K = (objective.loss, data.parameters), objective.n_outputs
-    found = objective.data.map_rows(_rows, *model, width=2 * K + 1)
-    return found[:, :K], found[:, K:-1], data.dataset.unit * found[:, -1]
+    rows = objective.data.map_rows(_logits_labels_weights, *model, width=2 * K + 1)
+    return rows[:, :K], rows[:, K:-1], data.dataset.unit * rows[:, -1]
 
 
-def _rows(block: Block, loss: Loss, parameters: Array) -> Array:
+def _logits_labels_weights(block: Block, loss: Loss, parameters: Array) -> Array:
     eta = passes.logits(block, loss, parameters)[:, 0, :]
     return block.xp.concat([eta, block.labels, block.weights], axis=1)
 
 
-def _products(block: Block, columns: tuple[Array, Array | None]) -> Array:
-    return block.matrix.matvec(*columns)
+def _matvec(block: Block, root_coef: tuple[Array, Array | None]) -> Array:
+    return block.matrix.matvec(*root_coef)
 
 
-def _variance_of_logits(n_outputs: int, moves: Array, *, xp: Namespace) -> Array:
+def _variance_of_logits(n_outputs: int, root_logits: Array, *, xp: Namespace) -> Array:
     """Return R R' of the rows, (n_rows, k, k), for R' of shape (m k,) in each row."""
-    moves = xp.reshape(moves, (moves.shape[0], -1, n_outputs))
-    return xp.matmul(xp.matrix_transpose(moves), moves)
+    root_logits = xp.reshape(root_logits, (root_logits.shape[0], -1, n_outputs))
+    return xp.matmul(xp.matrix_transpose(root_logits), root_logits)

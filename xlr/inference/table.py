@@ -71,7 +71,7 @@ class Table:
         ImportError
             If pandas is not installed.
         """
-        pd = check_pandas_support("to_frame (pip install xlr[inference])")
+        pd = check_pandas_support("to_frame (pip install pandas)")
         index = pd.Index(self.index, dtype=object)
         if self.groups:
             n_rows = len(self.index) // len(self.groups)
@@ -181,21 +181,22 @@ def _number(column: str, value: Any) -> str:
 def wald_columns(
     name: str,
     estimates: np.ndarray,
-    errors: np.ndarray,
+    standard_errors: np.ndarray,
     alpha: float,
     values: np.ndarray | float = 0.0,
 ) -> dict[str, np.ndarray]:
     """Return columns of estimates, standard errors, z, P and normal intervals.
 
     z and P test the hypothesis that the parameters have given values, 0 by default.
-    They are NaN if estimate and error are 0, as for a constant column under a penalty.
+    They are NaN if estimate and standard error are 0, as for a constant column under a
+    penalty.
     """
     low, high = interval_columns(alpha)
-    z = (estimates - values) / errors
-    half_width = stats.norm.isf(alpha / 2) * errors
+    z = (estimates - values) / standard_errors
+    half_width = stats.norm.isf(alpha / 2) * standard_errors
     return {
         name: estimates,
-        "std err": errors,
+        "std err": standard_errors,
         "z": z,
         "P>|z|": 2 * stats.norm.sf(np.abs(z)),
         low: estimates - half_width,
