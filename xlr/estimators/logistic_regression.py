@@ -274,7 +274,8 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
             dataset.warn()
             start = self._read_start(coef_init, intercept_init, dataset)
             metadata = {"sample_weight": sample_weight, "offset": offset}
-            callbacks = FitCallbacks(self, self.max_iter, X, y, **metadata)
+            max_iter = None if dataset.spec.by_class else self.max_iter
+            callbacks = FitCallbacks(self, max_iter, X, y, **metadata)
             fitting = Fitting(self, dataset, start=start)
             known = dataset.attributes
             tell = callbacks.listener(partial(fitting.to_predict, known))

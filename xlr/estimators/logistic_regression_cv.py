@@ -224,9 +224,7 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
             host_y = dataset.labels()
             splitter = check_cv(self.cv, host_y, classifier=True)
             folds, tests = read_folds(splitter, host_y, dataset, to_splitter)
-            # One run of the folds for each share of L1, and one for the refit.
-            n_runs = len(self.l1_ratios) + 1
-            callbacks = FitCallbacks(self, n_runs * self.max_iter, X, y, **metadata)
+            callbacks = FitCallbacks(self, None, X, y, **metadata)
             fitted = self._fit(folds, tests, host_y, to_scorer, callbacks)
             callbacks.end()
             set_fitted(self, fitted)

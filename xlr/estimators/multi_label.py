@@ -158,9 +158,7 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, ClassifierMixin, Linear
             dataset.warn_of_far_columns()
             labels = features.xp.arange(targets.n_models, device=features.device)
             common = features.attributes | features.returned(classes_=labels)
-            callbacks = FitCallbacks(
-                self, self.max_iter, X, y, sample_weight=sample_weight
-            )
+            callbacks = FitCallbacks(self, None, X, y, sample_weight=sample_weight)
             fitting = Fitting(self, dataset)
             tell = callbacks.listener(partial(fitting.to_predict, common))
             _, fitted = fitting.attributes(fitting.run(tell), common)
