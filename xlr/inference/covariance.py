@@ -321,7 +321,7 @@ def sum_between_clusters(data: FittedData, clusters: np.ndarray) -> np.ndarray:
                     "least two are needed."
                 )
             total += (-1) ** (size + 1) * n / (n - 1) * (within.T @ within)
-    return data.dataset.unit**2 * total
+    return data.dataset.mean_weight**2 * total
 
 
 def _cluster_sums(

@@ -431,7 +431,7 @@ class RowStatistics(FittedResults):
         reader.coef_, reader.intercept_ = map(np.concatenate, raw)
         variance_of = partial(_variance_of_logits, self._units.n_outputs)
         with arrays.current_device(eta), arrays.quiet(), full_precision(eta):
-            V, xp = reader._of_rows(variance_of, X), arrays.namespace(eta)
+            V, xp = reader._map_logits(variance_of, X), arrays.namespace(eta)
             place = {"dtype": eta.dtype, "device": arrays.device_of(eta)}
             # The log-odds of each class, and their derivatives in the logits.
             if self.equations:
@@ -499,7 +499,7 @@ def _fitted_rows(data: FittedData) -> tuple[Array, Array, Array]:
     objective = data.objective
     model, K = (objective.loss, data.parameters), objective.n_outputs
     found = objective.data.map_rows(_rows, *model, width=2 * K + 1)
-    return found[:, :K], found[:, K:-1], data.dataset.unit * found[:, -1]
+    return found[:, :K], found[:, K:-1], data.dataset.mean_weight * found[:, -1]
 
 
 def _rows(block: Block, loss: Loss, parameters: Array) -> Array:
