@@ -69,31 +69,31 @@ class SigmoidTerms(NamedTuple):
 
     Attributes
     ----------
-    high : array of the shape of z
+    log_fall : array of the shape of z
         min(-z, 0).
     rise, fall : arrays of the shape of z
         exp(min(z, 0)) and exp(min(-z, 0)); one of them is 1.
     decay : array of the shape of z
         exp(-abs(z)).
-    share : array of the shape of z
-        1 / (1 + exp(-abs(z))).
+    sigmoid_abs : array of the shape of z
+        sigmoid(abs(z)) = 1 / (1 + exp(-abs(z))).
     """
 
-    high: Array
+    log_fall: Array
     rise: Array
     fall: Array
     decay: Array
-    share: Array
+    sigmoid_abs: Array
 
     @property
     def probability(self) -> Array:
         """Return sigmoid(z), to a few ulp."""
-        return self.rise * self.share
+        return self.rise * self.sigmoid_abs
 
     @property
     def complement(self) -> Array:
         """Return sigmoid(-z) = 1 - sigmoid(z), to a few ulp."""
-        return self.fall * self.share
+        return self.fall * self.sigmoid_abs
 
 
 def sigmoid_terms(z: Array, *, xp: Namespace) -> SigmoidTerms:
@@ -102,10 +102,10 @@ def sigmoid_terms(z: Array, *, xp: Namespace) -> SigmoidTerms:
     On a CPU, a second exponential takes less time than ``where`` with random signs.
     """
     zero = xp.zeros((), dtype=z.dtype, device=arrays.device_of(z))
-    high = xp.minimum(-z, zero)
-    rise, fall = xp.exp(xp.minimum(z, zero)), xp.exp(high)
+    log_fall = xp.minimum(-z, zero)
+    rise, fall = xp.exp(xp.minimum(z, zero)), xp.exp(log_fall)
     decay = rise * fall
-    return SigmoidTerms(high, rise, fall, decay, 1 / (1 + decay))
+    return SigmoidTerms(log_fall, rise, fall, decay, 1 / (1 + decay))
 
 
 def log_sigmoid(z: Array) -> Array:
@@ -152,17 +152,17 @@ class SoftmaxTerms(NamedTuple):
 
     Attributes
     ----------
-    difference : array of the shape of z
-        z - m.
+    shifted : array of the shape of z
+        Shifted logits, z - m.
     exponential : array of the shape of z
         exp(z - m); exactly 1 at the maximum.
-    others : array with one entry along the axis
+    sum_of_others : array with one entry along the axis
         Sum of ``exponential`` over all classes except one with the maximum.
     """
 
-    difference: Array
+    shifted: Array
     exponential: Array
-    others: Array
+    sum_of_others: Array
 
 
 def softmax_terms(z: Array, axis: int, *, xp: Namespace) -> SoftmaxTerms:
@@ -187,15 +187,15 @@ def softmax_terms(z: Array, axis: int, *, xp: Namespace) -> SoftmaxTerms:
     )
     is_other = index != argmax
     largest = xp.sum(xp.where(is_other, zeros, z), axis=axis, keepdims=True)
-    # The difference of the maximum is 0, or NaN if the maximum is infinite.
-    difference = xp.where(is_other, z - largest, 0 * largest + 0)
-    recovered = difference - z
-    error = (z - (difference - recovered)) - (largest + recovered)
+    # The shifted maximum is 0, or NaN if the maximum is infinite.
+    shifted = xp.where(is_other, z - largest, 0 * largest + 0)
+    recovered = shifted - z
+    error = (z - (shifted - recovered)) - (largest + recovered)
     # Below -800, exp is 0 in every dtype, and the error may be inf - inf.
-    has_error = is_other & (difference > -800)
-    exponential = xp.exp(difference) * (1 + xp.where(has_error, error, zeros))
-    others = xp.sum(xp.where(is_other, exponential, zeros), axis=axis, keepdims=True)
-    return SoftmaxTerms(difference, exponential, others)
+    has_error = is_other & (shifted > -800)
+    exponential = xp.exp(shifted) * (1 + xp.where(has_error, error, zeros))
+    others = xp.where(is_other, exponential, zeros)
+    return SoftmaxTerms(shifted, exponential, xp.sum(others, axis=axis, keepdims=True))
 
 
 def _logits_of_classes(z: Array, axis: int) -> tuple[Array, Namespace]:
@@ -250,7 +250,7 @@ def softmax(z: Array, axis: int = -1) -> Array:
     z, xp = _logits_of_classes(z, axis)
     with arrays.quiet():
         terms = softmax_terms(z, axis, xp=xp)
-        return terms.exponential / (1 + terms.others)
+        return terms.exponential / (1 + terms.sum_of_others)
 
 
 def log_softmax(z: Array, axis: int = -1) -> Array:
@@ -289,4 +289,4 @@ def log_softmax(z: Array, axis: int = -1) -> Array:
     z, xp = _logits_of_classes(z, axis)
     with arrays.quiet():
         terms = softmax_terms(z, axis, xp=xp)
-        return terms.difference - xp.log1p(terms.others)
+        return terms.shifted - xp.log1p(terms.sum_of_others)

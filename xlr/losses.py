@@ -232,7 +232,7 @@ class ShareLogisticLoss:
         """Return the loss, from log(1 + e^-|z|), and its derivative."""
         y, terms = targets[..., None], sigmoid_terms(logits, xp=xp)
         low = xp.minimum(logits, xp.zeros_like(logits))
-        value = xp.log1p(terms.decay) - (1 - y) * terms.high - y * low
+        value = xp.log1p(terms.decay) - (1 - y) * terms.log_fall - y * low
         return value[..., 0], (1 - y) * terms.probability - y * terms.complement
 
 

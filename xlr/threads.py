@@ -14,7 +14,6 @@ import os
 import threading
 from _thread import start_new_thread
 from collections.abc import Callable, Iterator, Sequence
-from operator import attrgetter
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
@@ -34,17 +33,17 @@ _user_threads: list[tuple[Any, int]] = []  # threads of each BLAS before the fir
 
 
 @functools.cache
-def _blas() -> ThreadpoolController:
+def _blas_libraries() -> list[Any]:
     """Return the loaded BLAS libraries. The scan for them takes half a millisecond."""
-    return ThreadpoolController().select(user_api="blas")
+    return ThreadpoolController().select(user_api="blas").lib_controllers
 
 
 def _blas_threads() -> int:
     """Return the number of threads that BLAS may use."""
-    libraries = _blas().lib_controllers
+    libraries = _blas_libraries()
     if not libraries:  # threadpoolctl does not know the BLAS
         return joblib.cpu_count()
-    return min(map(attrgetter("num_threads"), libraries))
+    return min(library.num_threads for library in libraries)
 
 
 def available_threads(n_jobs: int | None) -> int:
@@ -73,7 +72,7 @@ def _blas_of_one_thread() -> Iterator[None]:
     try:
         with _lock:
             _fits.add(fit)
-            libraries = _blas().lib_controllers
+            libraries = _blas_libraries()
             if not _user_threads:
                 _user_threads.extend([(each, each.num_threads) for each in libraries])
             for library in libraries:

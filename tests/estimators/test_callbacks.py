@@ -87,6 +87,15 @@ def test_callback_sees_folds_and_refit():
     assert recorder.losses[-1] == pytest.approx(final, rel=1e-9)
 
 
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_callback_sees_all_steps_of_a_path():
+    """The models of each C may take max_iter iterations."""
+    recorder = Recorder()
+    model = xlr.LogisticRegressionCV(Cs=10, max_iter=1, tol=1e-9)
+    model.set_callbacks(recorder).fit(*load("wine", True))
+    assert recorder.begun.count("iteration") >= 10
+
+
 def test_callback_sees_iterations_of_many_labels():
     labels = (Y[:, None] == np.arange(3)).astype(int)
 

@@ -22,7 +22,7 @@ SINGULAR_CHECK = "check_sample_weight_equivalence"
 @parametrize_with_checks([xlr.FirthLogisticRegression()])
 def test_firth_passes_sklearn_checks(estimator, check):
     if check.func.__name__.startswith(SINGULAR_CHECK):
-        with pytest.raises(ValueError, match="The information is singular"):
+        with pytest.raises(ValueError, match="information matrix is singular"):
             check(estimator)
     elif check.func.__name__ == "check_classifiers_one_label_sample_weights":
         with pytest.warns(UserWarning, match="No row of the class 0 has weight"):
@@ -301,5 +301,5 @@ def test_firth_with_an_outlier_warns_of_several_maxima(size):
     rng = np.random.default_rng(1)
     X = np.r_[rng.normal(size=(200, 2)), [[size, 0.0]]]
     y = np.r_[(X[:-1, 0] + rng.logistic(size=200) > 0).astype(int), 1]
-    with pytest.warns(UserWarning, match="several maxima .* typing errors .* x0"):
+    with pytest.warns(UserWarning, match="several maxima, .* typing errors .* x0"):
         xlr.FirthLogisticRegression().fit(X, y)

@@ -78,26 +78,27 @@ def read_folds(
             "splitter that shuffles and stratifies (sklearn.model_selection."
             "StratifiedKFold(shuffle=True))."
         )
-    _warn_of_left_out(folds)
+    _warn_of_missing_classes(folds)
     return folds, tests
 
 
-def _warn_of_left_out(folds: Resamples) -> None:
+def _warn_of_missing_classes(folds: Resamples) -> None:
+    """Warn about folds without weight, or without weight in a class."""
     has_class, sentences = folds.has_class, []
     has_rows = has_class.any(axis=1)
-    of_the_folds = f"Of the {has_rows.size} folds, those with the numbers"
     if not has_rows.all():
         sentences.append(
-            f"{of_the_folds} {np.nonzero(~has_rows)[0].tolist()} have no rows of "
-            "positive weight to train on; their scores are NaN and do not count."
+            f"Folds {np.nonzero(~has_rows)[0].tolist()} (of {has_rows.size}) have no "
+            "rows of positive weight to train on; their scores are NaN and do not "
+            "count."
         )
     for label, own in zip(folds.dataset.kept_classes, has_class.T):
         without = np.nonzero(~own & has_rows)[0]
         if without.size:
             sentences.append(
-                f"{of_the_folds} {without.tolist()} train on no row of the class "
-                f"{quoted(label)} that has weight: their models leave it out, with a "
-                "probability of 0."
+                f"Folds {without.tolist()} (of {has_rows.size}) train on no row of the "
+                f"class {quoted(label)} that has weight: their models leave it out, "
+                "with a probability of 0."
             )
     if sentences:
         advice = "Use a splitter that stratifies, or fewer folds."
@@ -106,14 +107,14 @@ def _warn_of_left_out(folds: Resamples) -> None:
 
 @dataclass(frozen=True)
 class FoldModels:
-    """Models of the folds, by fold, share of L1 and C; NaN for unusable folds.
+    """Models of the folds, by fold, l1_ratio and C; NaN for unusable folds.
 
     Attributes
     ----------
-    coef : array of shape (n_folds, n_l1_ratios * n_Cs, n_columns, n_features)
-        Coefficients, ordered by share of L1 and then by C.
-    intercept : array of shape (n_folds, n_l1_ratios * n_Cs, n_columns)
-        Intercepts, in the widest dtype.
+    coef : array of shape (n_folds, n_l1_ratios * n_Cs, n_logits, n_features)
+        Coefficients, ordered by l1_ratio and then by C.
+    intercept : array of shape (n_folds, n_l1_ratios * n_Cs, n_logits)
+        Intercepts, in the accumulation dtype.
     n_iter : ndarray of shape (n_folds, n_l1_ratios * n_Cs)
     converged : bool
     solver : str
@@ -127,8 +128,10 @@ class FoldModels:
     solver: str
 
     @arrays.quiet()
-    def mean_of(self, folds: np.ndarray, models: np.ndarray) -> dict[str, np.ndarray]:
-        """Return the mean coefficients of one model of each of some folds, on the host.
+    def mean_over_folds(
+        self, folds: np.ndarray, models: np.ndarray
+    ) -> dict[str, np.ndarray]:
+        """Average the coefficients over folds, one chosen model per fold, on the host.
 
         The format is that of :meth:`Problem.coefficients`. The mean of a class is over
         the folds whose models have the class.
@@ -163,15 +166,14 @@ def fit_folds(
 ) -> FoldModels:
     """Fit the models of all folds and penalties.
 
-    The models of the folds with the same classes are fitted together, for each share of
-    L1.
+    The models of the folds with the same classes are fitted together, per l1_ratio.
 
     Parameters
     ----------
     estimator : LogisticRegressionCV
     folds : Resamples
     grid : tuple of two ndarrays
-        Shares of L1 and values of C.
+        Values of l1_ratio and of C.
     listener : callable
         Takes a fitting; returns a function to call after its iterations.
 
@@ -181,9 +183,9 @@ def fit_folds(
         If some models did not converge.
     """
     dataset, (l1_ratios, Cs) = folds.dataset, grid
-    features, n_columns = dataset.features, dataset.n_columns
+    features, n_logits = dataset.features, dataset.n_logits
     order = np.argsort(Cs, kind="stable")  # weaker and weaker penalties: a path
-    by_C = np.argsort(order)
+    rank_of_C = np.argsort(order)
     n_iter = np.zeros((len(folds.has_class), l1_ratios.size, Cs.size), dtype=np.int32)
     coefs, intercepts, converged, solver = [], [], True, ""
     for members, spec in folds.specs(Cs.size):
@@ -192,23 +194,24 @@ def fit_folds(
         C = features.place(C, spec.data.accumulation_dtype)
         by_ratio: list[tuple[Array, Array]] = []
         for i, l1_ratio in enumerate(l1_ratios):
-            many = Fitting(estimator, dataset, spec, C=C, l1_ratio=float(l1_ratio))
-            solution = many.run(listener(many), n_steps=Cs.size)
-            many.warn_unless_converged(solution)
+            fitting = Fitting(estimator, dataset, spec, C=C, l1_ratio=float(l1_ratio))
+            solution = fitting.run(listener(fitting), n_steps=Cs.size)
+            fitting.check_convergence(solution)
             converged &= bool(solution.converged.all())
-            solver = many.solver_name
+            solver = fitting.solver_name
             by_label = solution.n_iter.reshape(Cs.size, members.size, n_labels)
-            n_iter[members, i] = by_label.max(axis=2)[by_C].T
-            found = many.problem.coefficients_by_model(solution.parameters, n_columns)
-            by_ratio.append(_by_fold(found, members.size, by_C))
+            n_iter[members, i] = by_label.max(axis=2)[rank_of_C].T
+            problem = fitting.problem
+            coefficients = problem.coefficients_by_model(solution.parameters, n_logits)
+            by_ratio.append(_by_fold(coefficients, members.size, rank_of_C))
         coef, intercept = (
             features.xp.concat(list(part), axis=1) for part in zip(*by_ratio)
         )
         coefs.append(coef)
         intercepts.append(intercept)
     return FoldModels(
-        folds.joined(coefs),
-        folds.joined(intercepts),
+        folds.concatenate(coefs),
+        folds.concatenate(intercepts),
         n_iter.reshape(n_iter.shape[0], -1),
         converged,
         solver,
@@ -216,16 +219,15 @@ def fit_folds(
 
 
 def _by_fold(
-    found: dict[str, Array], n_folds: int, by_C: np.ndarray
+    coefficients: dict[str, Array], n_folds: int, rank_of_C: np.ndarray
 ) -> tuple[Array, Array]:
     """Return coefficients and exact intercepts of models: (n_folds, n_Cs, ...)."""
-    xp, rest = arrays.namespace(found["coef_"]), found["_intercept_rest"]
-    intercept = xp.astype(found["intercept_"], rest.dtype) + rest
+    coef, rest = coefficients["coef_"], coefficients["_intercept_rest"]
+    xp, shape = arrays.namespace(coef), (rank_of_C.size, n_folds)
+    intercept = xp.astype(coefficients["intercept_"], rest.dtype) + rest
     coef, intercept = (
-        xp.moveaxis(
-            arrays.rows(xp.reshape(x, (by_C.size, n_folds, *x.shape[1:])), by_C), 1, 0
-        )
-        for x in (found["coef_"], intercept)
+        xp.moveaxis(arrays.rows(xp.reshape(x, (*shape, *x.shape[1:])), rank_of_C), 1, 0)
+        for x in (coef, intercept)
     )
     return coef, intercept
 
@@ -252,8 +254,8 @@ def best_models(scores: np.ndarray, *, by_fold: bool) -> np.ndarray:
     known = ~np.isnan(scores)
     if not (known.any(axis=1).all() if by_fold else known.any()):
         raise ValueError(
-            "The scores of all models are NaN, so none is the best: let scoring give "
-            "numbers, or use folds on which it can."
+            f"All scores{' of a fold' * by_fold} are NaN, so no model is the best. Use "
+            "a scoring that returns numbers, or other folds."
         )
     if by_fold:
         return np.nanargmax(scores, axis=1)

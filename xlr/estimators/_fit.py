@@ -80,37 +80,38 @@ def set_fitted(estimator: Any, attributes: dict[str, Any]) -> None:
     Predictions in other threads use all new attributes or none. A fit that fails or is
     interrupted changes nothing.
     """
-    of_last_fit = "feature_names_in_", "_encoder"
-    others = {k: v for k, v in vars(estimator).items() if k not in of_last_fit}
-    estimator.__dict__ = others | attributes
+    # An array sets neither: those of an earlier fit to a table must not remain.
+    removed = "feature_names_in_", "_encoder"
+    kept = {k: v for k, v in vars(estimator).items() if k not in removed}
+    estimator.__dict__ = kept | attributes
 
 
-# Further advice for solvers that ran out of iterations.
-INSTEAD = {
+# Advice after "Increase max_iter", by solver.
+ITERATION_LIMIT_ADVICE = {
     "lbfgs": ", or use solver='newton-cholesky'",
     "gradient-descent": ", raise learning_rate, or use solver='auto'",
     "active-set": ", or use solver='proximal-newton'",
 }
 
-# Among many models, only those with a logit above LARGE (odds of 150) are tested for
-# separation. A test takes as long as an iteration, so at most MAX_TESTED models are
-# tested with X in memory, and MAX_IN_CHUNKS with chunks.
-LARGE = 5.0
-MAX_TESTED, MAX_IN_CHUNKS = 50, 5
+# Among many models, only those with a logit above MIN_TESTED_LOGIT (odds of 150) are
+# tested for separation. A test takes as long as an iteration, so at most MAX_TESTED
+# models are tested with X in memory, and MAX_TESTED_IN_CHUNKS with chunks.
+MIN_TESTED_LOGIT = 5.0
+MAX_TESTED, MAX_TESTED_IN_CHUNKS = 50, 5
 
-WITH_FREE_FEATURES = "Use a penalty_factor above 0 for all features."
+UNPENALISED_FEATURES_ADVICE = "Use a penalty_factor above 0 for all features."
 
-# Solvers that hold a whole Hessian, the solvers to use if it is too large, and the
-# number of matrices of its size in memory.
-INSTEAD_OF_HESSIAN = {
+# Advice for solvers whose Hessian does not fit into memory, and the number of matrices
+# of its size that they hold.
+HESSIAN_ADVICE = {
     "newton-cholesky": "'newton-cg' or 'lbfgs'",
     "proximal-newton": "'newton-cg' or 'active-set'",
 }
-HESSIANS = 4
+N_HESSIANS = 4
 
 
 class SeparationWarning(ConvergenceWarning):
-    """Warning of a fit without a finite estimate, because features separate classes."""
+    """Warning that no finite estimate exists, because features separate the classes."""
 
 
 class Fitting:
@@ -173,7 +174,7 @@ class Fitting:
                 in_float32=spec.loss.n_outputs > 1 and pays_in_float32(data),
             )
         check_solver_for(name, smooth=smooth)
-        if estimator.solver in INSTEAD_OF_HESSIAN:
+        if estimator.solver in HESSIAN_ADVICE:
             n_columns = data.n_features + dataset.fit_intercept
             _check_memory_for(name, spec.loss.n_outputs * n_columns, data)
         self.solver_name = name
@@ -181,7 +182,7 @@ class Fitting:
         self._dataset = dataset
         unpenalised = isinstance(C, float) and np.isposinf(C)
         self._may_diverge = unpenalised or regularisation.leaves_some_free
-        self._instead_of_separation = () if unpenalised else (WITH_FREE_FEATURES,)
+        self._separation_advice = () if unpenalised else (UNPENALISED_FEATURES_ADVICE,)
         self._start = start
         self._seed = random_seed(estimator) if start is None else None
         rate = getattr(estimator, "learning_rate", None)
@@ -200,16 +201,20 @@ class Fitting:
 
         ``n_steps`` is the number of steps of a path, with equal numbers of models.
         """
-        tell = on_iteration
         if self._estimator.verbose:
-            tell = printing(self.solver_name, on_iteration)
+            on_iteration = printing_listener(self.solver_name, on_iteration)
         objective, tol = self.problem.objective, float(self._estimator.tol)
         start = self.problem.parameters(self._start)
         if self._estimator.max_iter == 0:  # do not look for a better start
             if objective.non_smooth is not None:
                 start = objective.non_smooth.project(start, xp=objective.xp)
             return minimise(
-                self._solver, objective, start, tol=tol, max_iter=0, on_iteration=tell
+                self._solver,
+                objective,
+                start,
+                tol=tol,
+                max_iter=0,
+                on_iteration=on_iteration,
             )
         try:
             return minimise_models(
@@ -220,33 +225,36 @@ class Fitting:
                 tol=tol,
                 max_iter=int(self._estimator.max_iter),
                 n_steps=n_steps,
-                on_iteration=tell,
+                on_iteration=on_iteration,
             )
         except MemoryError as error:
             n_parameters, name = objective.n_parameters, self.solver_name
-            is_larger = n_parameters**2 > objective.data.product_cost
-            if name not in INSTEAD_OF_HESSIAN or not is_larger:
+            # Otherwise X itself, not the Hessian, fills the memory.
+            hessian_is_larger = n_parameters**2 > objective.data.product_cost
+            if name not in HESSIAN_ADVICE or not hessian_is_larger:
                 raise
             raise _no_memory_for(name, n_parameters, error) from error
 
-    def to_predict(self, known: dict[str, Any], parameters: Array) -> dict[str, Any]:
+    def prediction_attributes(
+        self, input_attributes: dict[str, Any], parameters: Array
+    ) -> dict[str, Any]:
         """Return the attributes that predictions need.
 
-        ``known`` are those that are known before the fit.
+        ``input_attributes`` describe X and y, from before the fit.
         """
         coefficients = self.problem.coefficients(parameters)
-        return known | self._dataset.features.returned(**coefficients)
+        return input_attributes | self._dataset.features.returned(**coefficients)
 
-    def attributes(
-        self, solution: Solution, known: dict[str, Any]
+    def finish(
+        self, solution: Solution, input_attributes: dict[str, Any]
     ) -> tuple[Solution, dict[str, Any]]:
-        """Return the solution and the attributes that all estimators have.
+        """Warn about failures; return the final solution and the fitted attributes.
 
-        A model whose duality gap is small has converged. Others get a warning.
+        A model whose duality gap is small has converged.
         """
         gap = self.problem.duality_gap(solution)
         solution = solution.with_bound(gap, float(self._estimator.tol))
-        has_optimum = self.warn_unless_converged(solution)
+        has_optimum = self.check_convergence(solution)
         by_model = {
             "n_iter_": solution.n_iter,
             "duality_gap_": gap,
@@ -257,7 +265,7 @@ class Fitting:
             **self.problem.spec.by_row(by_model),
             "solver_": self.solver_name,
             "_has_optimum": has_optimum,
-            **self.to_predict(known, solution.parameters),
+            **self.prediction_attributes(input_attributes, solution.parameters),
         }
 
     def separations(self, solution: Solution | PathPoint) -> dict[int, Separation]:
@@ -274,7 +282,7 @@ class Fitting:
         if models.size > 1:
             size = objective.largest_logits(solution.parameters)
             largest = np.argsort(-size, kind="stable")[: self._n_tested]
-            models = np.sort(largest[size[largest] > LARGE])
+            models = np.sort(largest[size[largest] > MIN_TESTED_LOGIT])
         gradients = arrays.to_host(solution.at.gradient).astype(np.float64)
         found = {
             int(k): self.problem.separation(solution.parameters, gradients[k], k)
@@ -285,21 +293,21 @@ class Fitting:
     @property
     def _n_tested(self) -> int:
         in_memory = self.problem.objective.data.in_memory
-        return MAX_TESTED if in_memory else MAX_IN_CHUNKS
+        return MAX_TESTED if in_memory else MAX_TESTED_IN_CHUNKS
 
-    def warn_unless_converged(self, solution: Solution) -> bool:
-        """Warn about models that did not converge, with the cause and advice.
+    def check_convergence(self, solution: Solution) -> bool:
+        """Warn about separated and unconverged models, with the cause and advice.
 
         Returns
         -------
         bool
-            Whether no model was found without a finite estimate.
+            False if a model has no finite estimate.
         """
         n_models, separations = len(solution.status), self.separations(solution)
         if separations:
             names = self._dataset.features.column_names
             first = next(iter(separations.values()))
-            sentence = first.describe(names, *self._instead_of_separation)
+            sentence = first.describe(names, *self._separation_advice)
             if n_models > 1:
                 at_least = "At least " * (len(separations) >= self._n_tested)
                 cause = sentence.removeprefix("There is no finite estimate: ")
@@ -309,14 +317,14 @@ class Fitting:
                 )
             warn(sentence, SeparationWarning)
         if set(solution.status) != {Status.CONVERGED}:
-            advice = INSTEAD.get(self.solver_name, "")
-            warn_unless_converged(
+            advice = ITERATION_LIMIT_ADVICE.get(self.solver_name, "")
+            warn_of_unconverged(
                 solution, self._estimator, self._dataset, advice, separations
             )
         return not separations
 
 
-def warn_unless_converged(
+def warn_of_unconverged(
     solution: Solution,
     estimator: Any,
     dataset: Dataset,
@@ -365,25 +373,24 @@ def _reason(solution: Solution, failed: list[int], tol: float) -> str:
 
 def _check_memory_for(name: str, n_parameters: int, data: TrainingData) -> None:
     """Raise MemoryError for a Hessian that does not fit into memory."""
-    needed = HESSIANS * 8 * n_parameters**2
+    needed = N_HESSIANS * 8 * n_parameters**2
     free = arrays.free_bytes(data.matrix.stored if data.in_memory else np.empty(0))
     if free is not None and needed > free:
         raise _no_memory_for(name, n_parameters, f"{free:.3g} bytes are free")
 
 
 def _no_memory_for(name: str, n_parameters: int, cause: Any) -> MemoryError:
-    needed = HESSIANS * 8 * n_parameters**2
+    needed = N_HESSIANS * 8 * n_parameters**2
     return MemoryError(
-        f"solver={name!r} needs {needed:.3g} bytes for the second derivatives in "
-        f"{n_parameters} parameters ({cause}). Use solver='auto', "
-        f"{INSTEAD_OF_HESSIAN[name]}."
+        f"solver={name!r} needs {needed:.3g} bytes for the Hessian of {n_parameters} "
+        f"parameters ({cause}). Use solver='auto', {HESSIAN_ADVICE[name]}."
     )
 
 
-def printing(solver: str, on_iteration: Listener | None = None) -> Listener:
+def printing_listener(solver: str, on_iteration: Listener | None = None) -> Listener:
     """Return a listener that prints a line for each iteration, and then reports it."""
 
-    def tell(record: Record, parameters: Array) -> bool | None:
+    def print_record(record: Record, parameters: Array) -> bool | None:
         print(
             f"[{solver}] iteration {record.iteration:4d}  "
             f"objective {record.objective.mean():.10g}  "
@@ -392,4 +399,4 @@ def printing(solver: str, on_iteration: Listener | None = None) -> Listener:
         )
         return on_iteration is not None and on_iteration(record, parameters)
 
-    return tell
+    return print_record

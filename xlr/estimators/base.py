@@ -36,8 +36,8 @@ Method = TypeVar("Method", bound=Callable[..., Any])
 
 
 @arrays.quiet()
-def logits(matrix: Matrix, coef: Array, intercept: Array) -> Array:
-    """Return X W' + b, computed in the widest dtype and rounded to the matrix's dtype.
+def linear_predictor(matrix: Matrix, coef: Array, intercept: Array) -> Array:
+    """Return X W' + b in the dtype of the matrix, computed in the accumulation dtype.
 
     For a column a million deviations from zero, errors of float32 products are as large
     as the logits. Callers pass blocks of a large X.
@@ -47,7 +47,7 @@ def logits(matrix: Matrix, coef: Array, intercept: Array) -> Array:
     matrix : Matrix of shape (n_samples, n_features)
     coef : array of shape (n_columns, n_features)
     intercept : array of shape (n_columns,)
-        Intercepts in the widest dtype, with the digits that ``intercept_`` lacks.
+        Intercepts in the accumulation dtype, with the digits that ``intercept_`` lacks.
 
     Returns
     -------
@@ -55,8 +55,8 @@ def logits(matrix: Matrix, coef: Array, intercept: Array) -> Array:
     """
     if matrix.dtype == intercept.dtype:
         return matrix.matvec(coef, intercept)
-    found = matrix.astype(intercept.dtype).matvec(coef, intercept)
-    return matrix.xp.astype(found, matrix.dtype)
+    eta = matrix.astype(intercept.dtype).matvec(coef, intercept)
+    return matrix.xp.astype(eta, matrix.dtype)
 
 
 def one_or_more(logits: Array, *, xp: Namespace) -> Array:
@@ -71,7 +71,8 @@ def probabilities(logits: Array, one_vs_rest: bool = False, *, xp: Namespace) ->
     sum.
     """
     if logits.shape[1] > 1:
-        # The public softmax would keep digits that the products have already lost.
+        # A plain softmax is enough: the rounding of X W' exceeds the errors that
+        # xlr.softmax avoids.
         z = log_sigmoid(logits) if one_vs_rest else logits
         if arrays.has_gradient(z):  # torch cannot record the changes in place
             return softmax(z)
@@ -80,7 +81,7 @@ def probabilities(logits: Array, one_vs_rest: bool = False, *, xp: Namespace) ->
         share /= xp.sum(share, axis=1, keepdims=True)
         return share
     terms = sigmoid_terms(logits[:, 0], xp=xp)
-    return xp.stack([terms.fall, terms.rise], axis=1) * terms.share[:, None]
+    return xp.stack([terms.fall, terms.rise], axis=1) * terms.sigmoid_abs[:, None]
 
 
 def log_probabilities(
@@ -143,10 +144,10 @@ class LinearModel(BaseEstimator):
     _has_offset: bool = False
     _warned_of_offset: bool = False
 
-    def _of_rows(
-        self, answer: Callable[..., Array], X: Array, offset: Array | None = None
+    def _map_logits(
+        self, function: Callable[..., Array], X: Array, offset: Array | None = None
     ) -> Array:
-        """Return ``answer(logits, xp=xp)`` of all rows, block by block.
+        """Apply ``function(logits, xp=xp)`` to the logits of X, block by block.
 
         The logits have shape (n_rows, n_columns), one column for each row of ``coef_``.
         """
@@ -162,9 +163,9 @@ class LinearModel(BaseEstimator):
             matrix = DenseMatrix(entries, xp=xp, device=features.device)
         else:
             entries, matrix = features.stored, features.matrix
-        widest = arrays.widest_float(xp=xp, device=features.device)
-        coef = features.place(self.coef_, widest)
-        intercept = self._exact_intercept(features, widest)
+        accumulation_dtype = arrays.widest_float(xp=xp, device=features.device)
+        coef = features.place(self.coef_, accumulation_dtype)
+        intercept = self._exact_intercept(features, accumulation_dtype)
         if coef.shape[1] != n_features:  # set by hand, without n_features_in_
             raise ValueError(
                 f"X has {n_features} features, but {type(self).__name__} is expecting "
@@ -174,39 +175,39 @@ class LinearModel(BaseEstimator):
             offset = read_offset(offset, features)
             check_offset_columns(offset, coef.shape[0])
         width = BLOCK_ARRAYS * coef.shape[0]
-        if isinstance(matrix, DenseMatrix) and entries.dtype != widest:
+        if isinstance(matrix, DenseMatrix) and entries.dtype != accumulation_dtype:
             width += n_features  # rows that are converted
         step, n = max(1, arrays.block_bytes(entries) // (8 * width)), n_rows
         compiles = xp is not numpy_namespace and arrays.compiles(xp)
         if compiles and n <= step and not arrays.is_traced(entries):
             # With copies of the last row, several numbers of rows share programs.
             step = n = even_size(n_rows)
-            places = xp.arange(n, device=features.device)
-            places = arrays.within(places, None, n_rows - 1, xp=xp)
-            matrix = matrix.take_rows(places)
-            offset = None if offset is None else xp.take(offset, places, axis=0)
-        totals = []
+            row_ids = xp.arange(n, device=features.device)
+            row_ids = arrays.within(row_ids, None, n_rows - 1, xp=xp)
+            matrix = matrix.take_rows(row_ids)
+            offset = None if offset is None else xp.take(offset, row_ids, axis=0)
+        sums = []
 
-        def of_block(first: int) -> Array:
+        def block_result(first: int) -> Array:
             rows = slice(first, min(first + step, n))
             part = matrix if step >= n else matrix.take_rows(rows)
-            found = logits(part, coef, intercept)
-            totals.append(xp.sum(found[:, 0]))
+            eta = linear_predictor(part, coef, intercept)
+            sums.append(xp.sum(eta[:, 0]))
             if offset is not None:
-                found += offset[rows, :]
-            return answer(found, xp=xp)
+                eta += offset[rows, :]
+            return function(eta, xp=xp)
 
         with full_precision(entries), arrays.quiet():
-            answers = arrays.joined(map(of_block, range(0, n, step)), n)
+            results = arrays.joined(map(block_result, range(0, n, step)), n)
             # An entry of X that is not finite makes all logits of its row not finite.
-            finite = xp.all(xp.isfinite(xp.stack(totals)))
+            finite = xp.all(xp.isfinite(xp.stack(sums)))
             if not arrays.is_traced(finite) and not arrays.to_host(finite):
                 refuse_non_finite(matrix, features.column_names)
         if n > n_rows:
-            answers = answers[:n_rows, ...]
+            results = results[:n_rows, ...]
         if features.given is not None:
-            return features.returned(answers=answers)["answers"]
-        return answers
+            return features.returned(results=results)["results"]
+        return results
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the attributes to pickle, with arrays that can be pickled."""
@@ -223,11 +224,11 @@ class LinearModel(BaseEstimator):
         return model
 
     @property
-    def _has_model_for_each_class(self) -> bool:
-        """Return whether the models are one-vs-rest; without a fit, see multi_class."""
-        by_parameter = getattr(self, "multi_class", "multinomial") == "ovr"
-        by_parameter = by_parameter and self.coef_.shape[0] > 1
-        return bool(getattr(self, "_one_vs_rest", by_parameter))
+    def _is_one_vs_rest(self) -> bool:
+        """Return whether each class has its own binary model."""
+        # from_sklearn sets no _one_vs_rest.
+        is_ovr = getattr(self, "multi_class", "multinomial") == "ovr"
+        return bool(getattr(self, "_one_vs_rest", is_ovr and self.coef_.shape[0] > 1))
 
     def _of_numbers(self) -> Self:
         """Return a copy that accepts rows without column names and without offset."""
@@ -256,15 +257,15 @@ class LinearModel(BaseEstimator):
             "offset=numpy.zeros(n_samples) to predict without an offset."
         )
 
-    def _exact_intercept(self, features: Features, widest: Any) -> Array:
-        """Return the intercepts with the digits that ``intercept_`` lacks."""
+    def _exact_intercept(self, features: Features, dtype: Any) -> Array:
+        """Return the intercepts in a dtype, with the digits ``intercept_`` lacks."""
         xp, given = features.xp, features.place(self.intercept_, None)
-        intercept = xp.astype(given, widest, copy=False)
+        intercept = xp.astype(given, dtype, copy=False)
         rest = getattr(self, "_intercept_rest", None)
-        if rest is None or given.dtype == widest or rest.shape != intercept.shape:
+        if rest is None or given.dtype == dtype or rest.shape != intercept.shape:
             return intercept
         # An intercept set by hand has no further digits.
-        exact = intercept + features.place(rest, widest)
+        exact = intercept + features.place(rest, dtype)
         return xp.where(xp.astype(exact, given.dtype) == given, exact, intercept)
 
     @property
@@ -444,7 +445,7 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         ValueError
             If X has other features than the fit, or if X or the offset is not finite.
         """
-        return self._of_rows(one_or_more, X, offset)
+        return self._map_logits(one_or_more, X, offset)
 
     @chunk_by_chunk
     def predict_proba(self, X: Array, offset: Array | None = None) -> Array:
@@ -468,8 +469,8 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         NotFittedError, ValueError
             As in :meth:`decision_function`.
         """
-        answer = partial(probabilities, one_vs_rest=self._has_model_for_each_class)
-        return self._of_rows(answer, X, offset)
+        function = partial(probabilities, one_vs_rest=self._is_one_vs_rest)
+        return self._map_logits(function, X, offset)
 
     @chunk_by_chunk
     def predict_log_proba(self, X: Array, offset: Array | None = None) -> Array:
@@ -491,8 +492,8 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         NotFittedError, ValueError
             As in :meth:`decision_function`.
         """
-        answer = partial(log_probabilities, one_vs_rest=self._has_model_for_each_class)
-        return self._of_rows(answer, X, offset)
+        function = partial(log_probabilities, one_vs_rest=self._is_one_vs_rest)
+        return self._map_logits(function, X, offset)
 
     @chunk_by_chunk
     def predict(self, X: Array, offset: Array | None = None) -> Array:
@@ -516,7 +517,7 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         NotFittedError, ValueError
             As in :meth:`decision_function`.
         """
-        return labels_of(self._of_rows(class_codes, X, offset), self.classes_)
+        return labels_of(self._map_logits(class_codes, X, offset), self.classes_)
 
     def score(
         self,
@@ -572,8 +573,11 @@ def _right_weight(
     given = {"y_true": y, "y_pred": model.predict(X, offset), "sample_weight": weights}
     given = on_host(given)
     weights = np.broadcast_to(given["sample_weight"], given["y_pred"].shape)
-    if np.min(weights) < 0:
-        raise ValueError("sample_weight contains negative values.")
+    if (smallest := np.min(weights)) < 0:
+        raise ValueError(
+            f"sample_weight contains negative values (the smallest is {smallest}). "
+            "Weights must be zero or positive."
+        )
     if not np.any(weights):
         return np.zeros(()), np.zeros(())
     right = accuracy_score(**given | {"sample_weight": weights}, normalize=False)

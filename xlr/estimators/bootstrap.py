@@ -85,11 +85,11 @@ def _quantile(values: Array, q: float) -> Array:
     first = xp.reshape(values, (values.shape[0], -1))[:, 0]
     kept = np.nonzero(~np.isnan(arrays.to_host(first)))[0]
     ordered = xp.sort(arrays.rows(values, kept), axis=0)
-    place = q * (kept.size - 1)
-    below = math.floor(place)
-    share = place - below
-    above = below + (share > 0)  # no share of an infinite intercept
-    return (1 - share) * ordered[below, ...] + share * ordered[above, ...]
+    position = q * (kept.size - 1)
+    below = math.floor(position)
+    fraction = position - below
+    above = below + (fraction > 0)  # 0 * inf is NaN
+    return (1 - fraction) * ordered[below, ...] + fraction * ordered[above, ...]
 
 
 def bootstrap(
@@ -157,28 +157,30 @@ def bootstrap(
     (array([[-3.8, -1.1]]), array([[-3. , -0.7]]))
     """
     if not isinstance(estimator, LogisticRegression):
-        raise TypeError(f"bootstrap takes a xlr.LogisticRegression; got {estimator!r}.")
+        raise TypeError(
+            f"bootstrap takes an xlr.LogisticRegression; got {estimator!r}."
+        )
     check_parameters({"n_resamples": n_resamples})
     features = begin_fit(estimator, X, y, sample_weight, offset, chunked=False)
     # NumPy's newer generator draws five times as fast.
     seed = check_random_state(random_state).randint(2**31)
-    draw = np.random.default_rng(seed)
+    generator = np.random.default_rng(seed)
     n_samples = features.X.shape[0]
     with workers(features.stored, estimator.n_jobs) as pool:
         dataset = read_dataset(estimator, features, y, sample_weight, offset, pool)
-        dataset.warn()
-        at_a_time = (
-            COUNTS_MEMORY_SHARE * arrays.usable_bytes(features.stored) / n_samples
-        )
-        n_slices = math.ceil(n_resamples / max(1, at_a_time))
+        dataset.warn_of_data()
+        counts_bytes = COUNTS_MEMORY_SHARE * arrays.usable_bytes(features.stored)
+        max_resamples = max(1, counts_bytes / n_samples)
+        n_slices = math.ceil(n_resamples / max_resamples)
         parts = []
         for part in np.array_split(np.arange(n_resamples), n_slices):
-            drawn = [
-                draw.integers(n_samples, size=n_samples, dtype=np.int32) for _ in part
+            row_ids = [
+                generator.integers(n_samples, size=n_samples, dtype=np.int32)
+                for _ in part
             ]
-            parts.append(_refits(estimator, dataset, drawn))
+            parts.append(_fit_resamples(estimator, dataset, row_ids))
         coef, intercept, converged, has_class = zip(*parts)
-        _warn_of_left_out(np.concatenate(has_class), dataset)
+        _warn_of_missing_classes(np.concatenate(has_class), dataset)
         found = features.returned(
             coef=features.xp.concat(list(coef)),
             intercept=features.xp.concat(list(intercept)),
@@ -186,36 +188,36 @@ def bootstrap(
         return BootstrapResult(converged=np.concatenate(converged), **found)
 
 
-def _refits(
-    estimator: LogisticRegression, dataset: LabelledDataset, drawn: list[np.ndarray]
+def _fit_resamples(
+    estimator: LogisticRegression, dataset: LabelledDataset, row_ids: list[np.ndarray]
 ) -> tuple[Array, Array, np.ndarray, np.ndarray]:
     """Fit models to some resamples.
 
     Return their coefficients, their intercepts, whether they converged, and which
     classes have weight in each.
     """
-    resamples = Resamples.of(dataset, drawn, 2)
+    resamples = Resamples.of(dataset, row_ids, 2)
     if not resamples.groups:
         raise ValueError(
             "Each resample has one class only: there is too little data of the rarer "
             "class to resample."
         )
-    converged, parts = np.zeros(len(drawn), dtype=bool), []
+    converged, parts = np.zeros(len(row_ids), dtype=bool), []
     for members, spec in resamples.specs(1):
         fitting = Fitting(estimator, dataset, spec)
         solution = fitting.run()
-        fitting.warn_unless_converged(solution)
+        fitting.check_convergence(solution)
         converged[members] = solution.converged.reshape(members.size, -1).all(axis=1)
-        problem, n_columns = fitting.problem, dataset.n_columns
-        parts.append(problem.coefficients_by_model(solution.parameters, n_columns))
+        problem, n_logits = fitting.problem, dataset.n_logits
+        parts.append(problem.coefficients_by_model(solution.parameters, n_logits))
     coef, intercept = (
-        resamples.joined([part[name] for part in parts])
+        resamples.concatenate([part[name] for part in parts])
         for name in ("coef_", "intercept_")
     )
     return coef, intercept, converged, resamples.has_class
 
 
-def _warn_of_left_out(has_class: np.ndarray, dataset: LabelledDataset) -> None:
+def _warn_of_missing_classes(has_class: np.ndarray, dataset: LabelledDataset) -> None:
     """Warn about resamples that lack classes, and name the classes."""
     one_class = has_class.sum(axis=1) < 2
     cases = {"have one class only; their replicates are NaN": one_class}

@@ -34,14 +34,16 @@ class FitCallbacks:
     Parameters
     ----------
     estimator : estimator with CallbackSupportMixin
-    max_iter : int
+    max_iter : int or None
+        Maximum number of iterations of the fit. None for several groups, slices or path
+        steps of models, each of which may take as many as the estimator's ``max_iter``.
     X, y : arrays
     **metadata
         Other arguments of the fit. The callbacks get those that are not None.
     """
 
     def __init__(
-        self, estimator: Any, max_iter: int, X: Any, y: Any, **metadata: Any
+        self, estimator: Any, max_iter: int | None, X: Any, y: Any, **metadata: Any
     ) -> None:
         self._context = None
         self._last: tuple[Any, ...] = ()

@@ -10,21 +10,21 @@ from scipy.sparse import issparse
 from sklearn.utils import get_tags
 
 # Parameters with the same meaning.
-SAME = "fit_intercept", "class_weight", "random_state", "n_jobs", "verbose"
+SHARED_PARAMETERS = "fit_intercept", "class_weight", "random_state", "n_jobs", "verbose"
 
 # scikit-learn's defaults, which become xlr's defaults: in scikit-learn, the meaning of
 # tol depends on the solver.
-DEFAULTS = {"tol": 1e-4, "max_iter": 100, "solver": "lbfgs"}
+SKLEARN_DEFAULTS = {"tol": 1e-4, "max_iter": 100, "solver": "lbfgs"}
 
 
 def sklearn_model(fitted: Any) -> Any:
-    """Return scikit-learn's estimator of the same model, from NumPy attributes."""
+    """Convert a fitted model with NumPy attributes to scikit-learn's estimator."""
     n_rows, classes = fitted.coef_.shape[0], fitted.classes_
     if get_tags(fitted).target_tags.multi_output:
         if n_rows > 1:
             return _one_vs_rest(fitted, np.eye(n_rows, dtype=int))
         classes = np.asarray([0, 1])
-    elif fitted._has_model_for_each_class:
+    elif fitted._is_one_vs_rest:
         return _one_vs_rest(fitted, classes)
     return _logistic_regression(fitted, classes, slice(None))
 
@@ -56,7 +56,7 @@ def _logistic_regression(fitted: Any, classes: np.ndarray, models: slice) -> Any
 
 
 def _one_vs_rest(fitted: Any, labels: np.ndarray) -> Any:
-    """Return an ensemble of binary models, whose binarizer knows ``labels``."""
+    """Return a OneVsRestClassifier whose label binarizer is fitted to ``labels``."""
     from sklearn.base import clone
     from sklearn.multiclass import OneVsRestClassifier
     from sklearn.preprocessing import LabelBinarizer
@@ -79,7 +79,7 @@ def _copy_features(fitted: Any, converted: Any) -> None:
         converted.feature_names_in_ = fitted.feature_names_in_
 
 
-def from_sklearn(kind: type, given: Any, *, searched: bool) -> Any:
+def from_sklearn(kind: type, given: Any, *, cross_validated: bool) -> Any:
     """Convert an estimator of scikit-learn, with its coefficients if it is fitted.
 
     Parameters
@@ -87,7 +87,7 @@ def from_sklearn(kind: type, given: Any, *, searched: bool) -> Any:
     kind : type
         Class of the new estimator.
     given : estimator of scikit-learn
-    searched : bool
+    cross_validated : bool
         Whether the penalty is chosen by cross-validation.
 
     Raises
@@ -97,47 +97,50 @@ def from_sklearn(kind: type, given: Any, *, searched: bool) -> Any:
     """
     from sklearn.linear_model import LogisticRegression, LogisticRegressionCV
 
-    theirs = LogisticRegressionCV if searched else LogisticRegression
-    is_searched = isinstance(given, LogisticRegressionCV)  # also the other kind
-    if not isinstance(given, theirs) or is_searched != searched:
+    expected = LogisticRegressionCV if cross_validated else LogisticRegression
+    # LogisticRegressionCV is a subclass of LogisticRegression.
+    is_cross_validated = isinstance(given, LogisticRegressionCV)
+    if not isinstance(given, expected) or is_cross_validated != cross_validated:
         raise TypeError(
-            f"xlr.{kind.__name__}.from_sklearn takes scikit-learn's {theirs.__name__}; "
-            f"got {given!r}."
+            f"xlr.{kind.__name__}.from_sklearn takes scikit-learn's "
+            f"{expected.__name__}; got {given!r}."
         )
-    parameters = given.get_params(deep=False)
-    made = {name: parameters[name] for name in SAME}
-    for name, default in DEFAULTS.items():
-        if parameters[name] != default:
-            made[name] = parameters[name]
-    penalty = parameters.get("penalty", "deprecated")
-    is_free, ratio = penalty in (None, "none"), {"l1": 1.0, "l2": 0.0}.get(penalty)
-    if searched:
-        l1_ratios, scoring = parameters["l1_ratios"], parameters["scoring"]
+    theirs = given.get_params(deep=False)
+    parameters = {name: theirs[name] for name in SHARED_PARAMETERS}
+    for name, default in SKLEARN_DEFAULTS.items():
+        if theirs[name] != default:
+            parameters[name] = theirs[name]
+    penalty = theirs.get("penalty", "deprecated")
+    is_unpenalised = penalty in (None, "none")
+    ratio = {"l1": 1.0, "l2": 0.0}.get(penalty)
+    if cross_validated:
+        l1_ratios, scoring = theirs["l1_ratios"], theirs["scoring"]
         if ratio is not None or isinstance(l1_ratios, str) or l1_ratios is None:
             l1_ratios = (ratio or 0.0,)
         if scoring is None or (isinstance(scoring, str) and scoring == "warn"):
             scoring = "accuracy"
-        made |= {name: parameters[name] for name in ("cv", "refit")}
-        made |= {"l1_ratios": l1_ratios, "scoring": scoring}
-        made["Cs"] = (math.inf,) if is_free else parameters["Cs"]
+        parameters |= {name: theirs[name] for name in ("cv", "refit")}
+        parameters |= {"l1_ratios": l1_ratios, "scoring": scoring}
+        parameters["Cs"] = (math.inf,) if is_unpenalised else theirs["Cs"]
     else:
-        made["warm_start"] = parameters["warm_start"]
-        made["C"] = math.inf if is_free else parameters["C"]
-        if not is_free:
-            made["l1_ratio"] = parameters["l1_ratio"] or 0.0 if ratio is None else ratio
+        parameters["warm_start"] = theirs["warm_start"]
+        parameters["C"] = math.inf if is_unpenalised else theirs["C"]
+        if not is_unpenalised:
+            l1_ratio = theirs["l1_ratio"] or 0.0
+            parameters["l1_ratio"] = l1_ratio if ratio is None else ratio
         # scikit-learn up to 1.7 may fit one model per class.
-        multi_class = parameters.get("multi_class", "multinomial")
-        by_solver = parameters["solver"] == "liblinear" and multi_class != "multinomial"
+        multi_class = theirs.get("multi_class", "multinomial")
+        by_solver = theirs["solver"] == "liblinear" and multi_class != "multinomial"
         if multi_class == "ovr" or by_solver:
-            made["multi_class"] = "ovr"
-    estimator = kind(**made)
+            parameters["multi_class"] = "ovr"
+    estimator = kind(**parameters)
     if hasattr(given, "coef_"):
-        _copy_fit(given, estimator)
+        _copy_fitted_attributes(given, estimator)
     return estimator
 
 
-def _copy_fit(given: Any, estimator: Any) -> None:
-    """Give an estimator the coefficients of a fitted one."""
+def _copy_fitted_attributes(given: Any, estimator: Any) -> None:
+    """Copy the fitted attributes of scikit-learn's estimator."""
     coef = given.coef_
     estimator.coef_ = coef.toarray() if issparse(coef) else coef.copy()
     intercept = given.intercept_

@@ -33,9 +33,10 @@ from xlr.losses import (
 from xlr.text import listed, printable, quoted, warn
 from xlr.threads import Workers
 
-# Codes of rows of ``coef_`` without a fit, which decide their intercepts.
+# Codes of rows of ``coef_`` without a fit: the label never occurs, always occurs, or
+# has no entries. UNFITTED_INTERCEPTS are the intercepts of such rows.
 NEVER, ALWAYS, UNKNOWN = -1, -2, -3
-INTERCEPTS = -np.inf, np.inf, np.nan
+UNFITTED_INTERCEPTS = -np.inf, np.inf, np.nan
 
 # A mean this many standard deviations from zero makes float32 round logits by 1e-4.
 FARTHEST_MEAN = 2e3
@@ -50,17 +51,17 @@ class ModelSpec:
     loss : Loss
     data : TrainingData
         Rows with the raw columns of X.
-    places : ndarray of shape (n_rows,) or None
+    fit_index : ndarray of shape (n_rows,) or None
         For each row of ``coef_``, the index of the fitted row, or NEVER, ALWAYS or
         UNKNOWN without a fit. None if all rows are fitted.
-    by_class : bool
-        Whether each row of ``coef_`` has a model of its own.
+    separate_models : bool
+        Whether each row of ``coef_`` is a separate binary model.
     """
 
     loss: Loss
     data: TrainingData
-    places: np.ndarray | None = None
-    by_class: bool = False
+    fit_index: np.ndarray | None = None
+    separate_models: bool = False
 
     @property
     def n_classes(self) -> int:
@@ -77,9 +78,9 @@ class ModelSpec:
         Rows without a fit get zero, or True. The numbers of a model of all rows do not
         change.
         """
-        if self.places is None or not self.by_class:
+        if self.fit_index is None or not self.separate_models:
             return by_model
-        where = np.maximum(self.places, NEVER)
+        where = np.maximum(self.fit_index, NEVER)
         found = {}
         for name, values in by_model.items():
             filler = np.full_like(values[..., :1], values.dtype == bool)
@@ -91,12 +92,14 @@ class ModelSpec:
 
         ``constants`` are the values of rows that are NEVER, ALWAYS and UNKNOWN.
         """
-        places: Any = self.places
-        xp, n, n_fitted = self.data.xp, values.shape[0], np.count_nonzero(places >= 0)
+        fit_index: Any = self.fit_index
+        xp, n = self.data.xp, values.shape[0]
+        n_fitted = np.count_nonzero(fit_index >= 0)
         first = xp.zeros_like(values[:1, ...])
         values = xp.concat([values, *(first + constant for constant in constants)])
         starts = np.arange(0, n, max(1, int(n_fitted)), dtype=np.int64)[:, None]
-        order = np.where(places >= 0, starts + places, n - 1 - places)
+        # The constants follow the n fitted rows: NEVER = -1 selects the first of them.
+        order = np.where(fit_index >= 0, starts + fit_index, n - 1 - fit_index)
         return arrays.rows(values, order.reshape(-1))
 
 
@@ -109,15 +112,16 @@ def loss_of(n_classes: int, *, shares: bool = False) -> Loss:
 
 @dataclass
 class Dataset:
-    """Rows, the models to fit to them, and the scales of the columns.
+    """Validated data of a fit: features, model spec and column statistics.
 
     Attributes
     ----------
     features : Features
     spec : ModelSpec
         Models with weights of mean 1, in the dtype of X.
-    unit : float
-        Mean of the given weights.
+    mean_weight : float
+        Mean of the sample weights times any class weights that all models share. The
+        spec divides the weights by it.
     fit_intercept : bool
         Whether the models have intercepts, and the columns are centred.
     statistics : ColumnStatistics
@@ -131,7 +135,7 @@ class Dataset:
 
     features: Features
     spec: ModelSpec
-    unit: float
+    mean_weight: float
     fit_intercept: bool
     statistics: ColumnStatistics
     robust: ColumnStatistics = field(init=False)
@@ -173,9 +177,8 @@ class Dataset:
         if not columns.size:
             return ""
         return (
-            " These columns hold numbers far beyond most of their others, perhaps "
-            f"typing errors or fill values: {self._listed(columns)}. Correct or clip "
-            "them."
+            " These columns contain outliers, perhaps typing errors or fill values: "
+            f"{self._listed(columns)}. Correct or clip them."
         )
 
     def _listed(self, columns: np.ndarray) -> str:
@@ -187,11 +190,13 @@ def statistics_of(features: Features, spec: ModelSpec) -> ColumnStatistics:
     """Return the statistics of the columns of X, with the weights of all models."""
     data = spec.data
     if data.targets.n_models > 1:
-        data = data.with_targets(_of_all_models)
+        data = data.with_targets(_shared_weights)
     return column_statistics(data, names=lambda: features.column_names)
 
 
-def _of_all_models(targets: Targets) -> Targets:
+def _shared_weights(targets: Targets) -> Targets:
+    """Return targets of one model with the weights that all models share."""
+    # Column statistics read no labels.
     return Targets(1, targets.weights, targets.weights)
 
 
@@ -203,15 +208,16 @@ class LabelledDataset(Dataset):
     ----------
     classes : array of shape (n_classes,)
         Sorted labels, in the library of y.
-    rows : TrainingData
-        Rows with codes of all classes and the given sample weights.
+    labelled_data : TrainingData
+        Training data with codes of all classes and unscaled sample weights, without
+        class weights.
     totals : ndarray of shape (n_classes,)
         Sum of the sample weights of each class.
     class_weights : ClassWeights
     """
 
     classes: Array
-    rows: TrainingData
+    labelled_data: TrainingData
     totals: np.ndarray
     class_weights: ClassWeights
 
@@ -222,41 +228,41 @@ class LabelledDataset(Dataset):
             **self.features.attributes,
             "classes_": self.classes,
             "_one_vs_rest": self.class_weights.one_vs_rest,
-            "_has_offset": self.rows.targets.offset is not None,
+            "_has_offset": self.labelled_data.targets.offset is not None,
             "_warned_of_offset": False,
         }
 
     @property
     def n_passes(self) -> int | None:
         """Return the number of reads of all chunks of X; None if X has no chunks."""
-        chunks = self.rows.chunks
+        chunks = self.labelled_data.chunks
         return None if chunks is None else chunks.X.n_passes
 
     @property
-    def n_columns(self) -> int:
-        """Return the number of rows of ``coef_``: one for two classes, or one each."""
+    def n_logits(self) -> int:
+        """Return the number of logits of a row: one for two classes, else one each."""
         return loss_of(self.totals.shape[0]).n_outputs
 
     @property
     def coef_shape(self) -> tuple[int, int]:
         """Return the shape of ``coef_``."""
-        return self.n_columns, self.features.X.shape[1]
+        return self.n_logits, self.features.X.shape[1]
 
     @property
-    def of_all_classes(self) -> ModelSpec:
-        """Return one model of all kept classes, even if each class has its own."""
+    def multinomial_spec(self) -> ModelSpec:
+        """Return the spec of one model of all kept classes, also for one-vs-rest."""
         if not self.class_weights.one_vs_rest:
             return self.spec
         weights = replace(self.class_weights, one_vs_rest=False)
-        return weights.spec(self.rows, self.unit)
+        return weights.spec(self.labelled_data, self.mean_weight)
 
-    def among(self, kept: np.ndarray) -> ModelSpec:
-        """Return the spec for some of the kept classes, by their positions."""
-        known = self.class_weights.kept
-        if kept.shape[0] == known.shape[0]:
+    def spec_of_classes(self, positions: np.ndarray) -> ModelSpec:
+        """Return the spec of the models of some kept classes, by their positions."""
+        kept = self.class_weights.kept
+        if positions.shape[0] == kept.shape[0]:
             return self.spec
-        weights = replace(self.class_weights, kept=known[kept])
-        return weights.spec(self.rows, self.unit)
+        weights = replace(self.class_weights, kept=kept[positions])
+        return weights.spec(self.labelled_data, self.mean_weight)
 
     @property
     def kept_classes(self) -> list[Any]:
@@ -266,10 +272,10 @@ class LabelledDataset(Dataset):
 
     def labels(self) -> np.ndarray:
         """Return the label of each row, (n_samples,), on the host."""
-        codes = self.rows.map_rows(_codes, reads_rows=False)
+        codes = self.labelled_data.map_rows(_codes, reads_rows=False)
         return arrays.to_host(self.classes)[arrays.to_host(codes)]
 
-    def warn(self) -> None:
+    def warn_of_data(self) -> None:
         """Warn about classes without weight and float32 columns far from zero."""
         self.warn_of_far_columns()
         kept = self.class_weights.kept
@@ -301,15 +307,16 @@ class ClassWeights:
         Factor on the weights of each class.
     one_vs_rest : bool
         Whether each class has its own model.
-    against_rest : ndarray of shape (n_classes, 2) or None
-        Factors on the weights of the other classes and of the class in its model.
+    balanced_factors : ndarray of shape (n_classes, 2) or None
+        Factors on the weights of the other classes and of the class, in its one-vs-rest
+        model with ``class_weight='balanced'``; else None.
     kept : ndarray of int
         Codes of the classes with positive weight.
     """
 
     factors: np.ndarray
     one_vs_rest: bool
-    against_rest: np.ndarray | None
+    balanced_factors: np.ndarray | None
     kept: np.ndarray
 
     @classmethod
@@ -326,50 +333,51 @@ class ClassWeights:
         ValueError
             If no class has weight.
         """
-        by_class = multi_class == "ovr" and classes.shape[0] > 2
-        factors, against_rest = np.ones(classes.shape[0]), None
-        if by_class and class_weight == "balanced":
+        one_vs_rest = multi_class == "ovr" and classes.shape[0] > 2
+        factors, balanced_factors = np.ones(classes.shape[0]), None
+        if one_vs_rest and class_weight == "balanced":
             # In each model, the class weighs as much as all others together.
             # Differences from the total may round to zero, so sum the others.
-            before, after = np.cumsum([0, *totals]), np.cumsum([0, *totals[::-1]])
-            rest = before[:-1] + after[-2::-1]
+            below, above = np.cumsum([0, *totals]), np.cumsum([0, *totals[::-1]])
+            others = below[:-1] + above[-2::-1]
             half = totals.sum() / 2
-            against_rest = np.stack([half / rest, half / totals], axis=1)
+            balanced_factors = np.stack([half / others, half / totals], axis=1)
         elif class_weight is not None:
             factors = class_factors(class_weight, classes, totals)
         totals = totals * factors
         check_totals(totals)
-        return cls(factors, by_class, against_rest, np.nonzero(totals)[0])
+        return cls(factors, one_vs_rest, balanced_factors, np.nonzero(totals)[0])
 
     def spec(
-        self, rows: TrainingData, unit: float, *, shares: bool = False
+        self, labelled_data: TrainingData, mean_weight: float, *, shares: bool = False
     ) -> ModelSpec:
-        """Return the models to fit to rows with codes of all classes.
+        """Return the spec of the models to fit to data with codes of all classes.
 
         With ``shares``, the rows hold class shares instead of codes. A softmax of some
         of the classes has a logit for each: the penalty is the limit for vanishing
         weights of the other classes.
         """
         n_classes, n_kept = self.factors.shape[0], self.kept.shape[0]
-        by_class = self.one_vs_rest and n_kept > 1
-        weighed = partial(self._weighed, unit, rows.dtype, by_class)
-        rows = rows.with_targets(weighed, keep=True)
-        loss = LogisticLoss() if by_class else loss_of(n_classes, shares=shares)
+        one_vs_rest = self.one_vs_rest and n_kept > 1
+        weighed = partial(self._weighed, mean_weight, labelled_data.dtype, one_vs_rest)
+        data = labelled_data.with_targets(weighed, keep=True)
+        loss = LogisticLoss() if one_vs_rest else loss_of(n_classes, shares=shares)
         if n_kept == n_classes:
-            return ModelSpec(loss, rows, None, self.one_vs_rest)
-        places = np.full(n_classes, NEVER)
-        places[self.kept] = np.arange(n_kept)
+            return ModelSpec(loss, data, None, self.one_vs_rest)
+        fit_index = np.full(n_classes, NEVER)
+        fit_index[self.kept] = np.arange(n_kept)
+        # Two classes share one row of coef_: the logit of the second.
         if n_classes == 2:
-            places = np.asarray([ALWAYS if self.kept[0] else NEVER])
-        loss = loss if by_class else SoftmaxLoss(n_kept)
-        return ModelSpec(loss, rows, places, self.one_vs_rest)
+            fit_index = np.asarray([ALWAYS if self.kept[0] else NEVER])
+        loss = loss if one_vs_rest else SoftmaxLoss(n_kept)
+        return ModelSpec(loss, data, fit_index, self.one_vs_rest)
 
     def _weighed(
-        self, unit: float, dtype: Any, by_class: bool, targets: Targets
+        self, mean_weight: float, dtype: Any, one_vs_rest: bool, targets: Targets
     ) -> Targets:
         """Return targets with sample weights of mean 1, times the class weights."""
         labels, weights = targets.labels, targets.weights
-        weights = weights if unit == 1 else weights / unit
+        weights = weights if mean_weight == 1 else weights / mean_weight
         xp, device = arrays.namespace(weights), arrays.device_of(weights)
         n_classes = self.factors.shape[0]
         is_whole = self.kept.shape[0] == n_classes
@@ -379,14 +387,15 @@ class ClassWeights:
             )
             weights = weights * xp.take(factors, labels[:, 0])[:, None]
         weights = xp.astype(weights, dtype, copy=False)
-        if not by_class:
+        if not one_vs_rest:
             labels = xp.astype(labels, dtype)  # once, not in each block
             targets = Targets(1, labels, weights, offset=targets.offset)
             return targets if is_whole else targets.recoded(self.kept, n_classes)
         factors = None
         codes = xp.arange(n_classes, dtype=labels.dtype, device=device)
-        if self.against_rest is not None:
-            factors = arrays.move(self.against_rest, xp=xp, device=device, dtype=dtype)
+        if self.balanced_factors is not None:
+            factors = self.balanced_factors
+            factors = arrays.move(factors, xp=xp, device=device, dtype=dtype)
         own = xp.astype(labels == codes, xp.uint8)
         targets = Targets(n_classes, own, weights, class_factors=factors)
         return targets if is_whole else targets.select(self.kept)
@@ -423,9 +432,8 @@ def read_dataset(
     TypeError, ValueError
         If y, the weights or the offset are invalid.
     """
-    given = y, sample_weight, offset
-    classes, totals, rows, statistics = scan_rows(
-        estimator, features, *given, pool, statistics=statistics
+    classes, totals, labelled_data, statistics = scan_rows(
+        estimator, features, y, sample_weight, offset, pool, statistics=statistics
     )
     weights = ClassWeights.of(
         classes,
@@ -439,19 +447,19 @@ def read_dataset(
                 "An offset belongs to the logits of one model, and multi_class='ovr' "
                 "fits one model for each class. Use multi_class='multinomial'."
             )
-        check_offset_columns(rows.offset, loss_of(totals.shape[0]).n_outputs)
+        check_offset_columns(labelled_data.offset, loss_of(totals.shape[0]).n_outputs)
     if isinstance(y, SoftLabels):
         _check_soft_labels(estimator, weights, taken=takes_soft_labels)
-    unit = float((totals * weights.factors).sum() / rows.n_samples)
-    spec = weights.spec(rows, unit, shares=isinstance(y, SoftLabels))
+    mean_weight = float((totals * weights.factors).sum() / labelled_data.n_samples)
+    spec = weights.spec(labelled_data, mean_weight, shares=isinstance(y, SoftLabels))
     return LabelledDataset(
         features,
         spec,
-        unit,
+        mean_weight,
         bool(estimator.fit_intercept),
         statistics or statistics_of(features, spec),
         classes,
-        rows,
+        labelled_data,
         totals,
         weights,
     )
@@ -461,9 +469,9 @@ def _check_soft_labels(estimator: Any, weights: ClassWeights, taken: bool) -> No
     """Raise ValueError if the model cannot have soft labels."""
     if not taken:
         raise ValueError(
-            "Soft labels are for LogisticRegression.fit and xlr.infer; here a row has "
-            "one label. Repeat the rows, once for each class, with its probabilities "
-            "as sample_weight."
+            "Soft labels are for LogisticRegression.fit and xlr.infer. Other fits take "
+            "one label for each row: repeat the rows, once for each class, with its "
+            "probabilities as sample_weight."
         )
     if estimator.class_weight is not None or weights.one_vs_rest:
         raise ValueError(

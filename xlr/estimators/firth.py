@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -11,9 +11,9 @@ from xlr import arrays
 from xlr.arrays import Array
 from xlr.estimators._fit import (
     begin_fit,
-    printing,
+    printing_listener,
     set_fitted,
-    warn_unless_converged,
+    warn_of_unconverged,
 )
 from xlr.estimators.base import LinearClassifier
 from xlr.estimators.dataset import LabelledDataset, read_dataset
@@ -22,14 +22,16 @@ from xlr.estimators.regularisation import Regularisation
 from xlr.inputs.features import Features
 from xlr.objective import JeffreysTerm, Objective, find_aliased, information
 from xlr.solvers import SOLVERS, minimise
-from xlr.text import listed, printable, quoted, warn
+from xlr.text import listed, printable, warn
 from xlr.threads import workers
 
-# Newton's method has only the Hessian of the likelihood. It takes hundreds of steps if
-# the penalty has as much curvature, which quasi-Newton steps learn.
+# L-BFGS approximates the curvature of Firth's penalty. Newton's method, with the
+# Hessian of the likelihood alone, takes hundreds of steps if the penalty has as much
+# curvature.
 SOLVER = "lbfgs"
 
 
+@dataclass(kw_only=True, eq=False, repr=False)
 class FirthLogisticRegression(LinearClassifier):
     r"""Logistic regression, binary and multinomial, with Firth's bias reduction.
 
@@ -114,32 +116,16 @@ class FirthLogisticRegression(LinearClassifier):
     3.892
     """
 
-    feature_names_in_: np.ndarray
-
-    def __init__(
-        self,
-        *,
-        C: float = float("inf"),
-        fit_intercept: bool = True,
-        tol: float = 1e-6,
-        max_iter: int = 100,
-        n_jobs: int | None = None,
-        verbose: int = 0,
-        categorical: Literal["auto"] | list[str] | None = None,
-        drop: Literal["auto", "first"] | None = "auto",
-        handle_unknown: Literal["error", "ignore"] = "error",
-        handle_missing: Literal["error", "level"] = "error",
-    ) -> None:
-        self.C = C
-        self.fit_intercept = fit_intercept
-        self.tol = tol
-        self.max_iter = max_iter
-        self.n_jobs = n_jobs
-        self.verbose = verbose
-        self.categorical = categorical
-        self.drop = drop
-        self.handle_unknown = handle_unknown
-        self.handle_missing = handle_missing
+    C: float = float("inf")
+    fit_intercept: bool = True
+    tol: float = 1e-6
+    max_iter: int = 100
+    n_jobs: int | None = None
+    verbose: int = 0
+    categorical: Literal["auto"] | list[str] | None = None
+    drop: Literal["auto", "first"] | None = "auto"
+    handle_unknown: Literal["error", "ignore"] = "error"
+    handle_missing: Literal["error", "level"] = "error"
 
     def fit(
         self,
@@ -186,10 +172,10 @@ class FirthLogisticRegression(LinearClassifier):
             absent = arrays.to_host(dataset.classes)[dataset.totals == 0].tolist()
             if absent:
                 warn(
-                    f"No row of the class {quoted(absent[0])} has weight: it has the "
-                    "probability that the penalty gives."
+                    f"No row of the class{'es' * (len(absent) > 1)} {listed(absent)} "
+                    "has weight: the penalty alone determines the probability."
                 )
-            tell = printing(SOLVER) if self.verbose else None
+            on_iteration = printing_listener(SOLVER) if self.verbose else None
             problem = firth_problem(dataset, float(self.C))
             _refuse_collinear(problem.objective, features)
             solution = minimise(
@@ -198,7 +184,7 @@ class FirthLogisticRegression(LinearClassifier):
                 problem.objective.zeros(),
                 tol=float(self.tol),
                 max_iter=int(self.max_iter),
-                on_iteration=tell,
+                on_iteration=on_iteration,
             )
             fitted = {
                 **dataset.attributes,
@@ -208,11 +194,11 @@ class FirthLogisticRegression(LinearClassifier):
                 "converged_": bool(solution.converged[0]),
                 "optimality_": float(solution.records[-1].optimality.max()),
             }
-            warn_unless_converged(solution, self, dataset)
+            warn_of_unconverged(solution, self, dataset)
             if advice := dataset.advice_on_outliers():
                 warn(
-                    "The penalised likelihood may have several maxima here, and a "
-                    f"higher one than this.{advice}"
+                    "The penalised likelihood may have several maxima, and this fit "
+                    f"may have reached a lower one.{advice}"
                 )
             set_fitted(self, fitted)
         return self
@@ -223,7 +209,9 @@ def _refuse_collinear(objective: Objective, features: Features) -> None:
     known = information(objective, objective.zeros())
     gram = arrays.to_host(known.hessian).astype(np.float64)
     if not np.isfinite(gram).all():
-        raise ValueError("X contains NaN or infinity.")
+        raise ValueError(
+            "The information matrix overflows. Clip or correct the outliers of X."
+        )
     outputs, size = objective.n_outputs, objective.column_size
     gram = np.einsum("kikj->ij", gram.reshape(outputs, size, outputs, size))
     # The intercept comes first, to be kept.
@@ -233,8 +221,8 @@ def _refuse_collinear(objective: Objective, features: Features) -> None:
         names = [*features.column_names, "the intercept"]
         dropped = listed([names[j] for j in order[aliased.dropped]], printable)
         raise ValueError(
-            "The information is singular, and with it Firth's penalty has no value: "
-            "these columns are collinear with others (a constant one, with the "
+            "Firth's penalty is undefined, because the information matrix is singular: "
+            "these columns are collinear with others (a constant column with the "
             f"intercept): {dropped}. Leave them out, or give each class more weight."
         )
 
@@ -247,7 +235,7 @@ def firth_problem(dataset: LabelledDataset, C: float) -> Problem:
     weights = replace(dataset.class_weights, kept=np.arange(dataset.totals.shape[0]))
     return Problem(
         dataset,
-        weights.spec(dataset.rows, dataset.unit),
+        weights.spec(dataset.labelled_data, dataset.mean_weight),
         C=C,
         regularisation=Regularisation(),
         standardized=True,

@@ -62,7 +62,7 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
         divided by their sum, as in ``sklearn.multiclass.OneVsRestClassifier``.
         ``class_weight='balanced'`` then balances each class with all others.
     solver : str, default='auto'
-        - ``'newton-cholesky'``: Newton's method with the whole Hessian, which it keeps
+        - ``'newton-cholesky'``: Newton's method with the full Hessian, which it keeps
           for several steps. The most robust; time n p^2 and memory p^2 (p parameters).
         - ``'newton-cg'``: Newton's method with Hessian-vector products, for many
           features or classes; with any penalty and bounds. The products read a float32
@@ -161,7 +161,7 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
 
     See Also
     --------
-    sklearn.linear_model.LogisticRegression : Takes the same parameters.
+    sklearn.linear_model.LogisticRegression : Estimator with the same objective.
 
     References
     ----------
@@ -258,8 +258,9 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
         ConvergenceWarning
             If the fit did not converge, with the cause and what to do.
         """
-        given = X, y, sample_weight, coef_init, intercept_init, offset
-        features = begin_fit(self, *given)
+        features = begin_fit(
+            self, X, y, sample_weight, coef_init, intercept_init, offset
+        )
         # The threads of BLAS spin for a while once they have started.
         with workers(features.stored, self.n_jobs) as pool:
             dataset = read_dataset(
@@ -271,18 +272,20 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
                 pool,
                 takes_soft_labels=True,
             )
-            dataset.warn()
+            dataset.warn_of_data()
             start = self._read_start(coef_init, intercept_init, dataset)
             metadata = {"sample_weight": sample_weight, "offset": offset}
-            callbacks = FitCallbacks(self, self.max_iter, X, y, **metadata)
+            max_iter = None if dataset.spec.separate_models else self.max_iter
+            callbacks = FitCallbacks(self, max_iter, X, y, **metadata)
             fitting = Fitting(self, dataset, start=start)
-            known = dataset.attributes
-            tell = callbacks.listener(partial(fitting.to_predict, known))
-            solution, fitted = fitting.attributes(fitting.run(tell), known)
+            attributes = dataset.attributes
+            reconstruct = partial(fitting.prediction_attributes, attributes)
+            on_iteration = callbacks.listener(reconstruct)
+            solution, fitted = fitting.finish(fitting.run(on_iteration), attributes)
             callbacks.end()
             seconds, history = solution.history()
             history = dataset.spec.by_row(history)
-            if not dataset.spec.by_class:
+            if not dataset.spec.separate_models:
                 history = {name: found[:, 0] for name, found in history.items()}
             fitted |= {
                 "converged_": bool(fitted["converged_"].all()),
@@ -337,4 +340,4 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
         >>> xlr.LogisticRegression.from_sklearn(theirs)
         LogisticRegression(C=0.1, solver='saga')
         """
-        return from_sklearn(cls, estimator, searched=False)
+        return from_sklearn(cls, estimator, cross_validated=False)

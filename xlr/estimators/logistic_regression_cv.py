@@ -42,7 +42,7 @@ from xlr.estimators.scoring import (
     ScoredModel,
     held_out_likelihood,
     held_out_scores,
-    knowing_classes,
+    with_class_labels,
 )
 from xlr.inputs.features import read_features
 from xlr.inputs.labels import on_host
@@ -127,7 +127,7 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
 
     See Also
     --------
-    sklearn.linear_model.LogisticRegressionCV : Takes the same parameters.
+    sklearn.linear_model.LogisticRegressionCV : Estimator with the same objective.
     xlr.plotting.CVScoresDisplay : Draws the scores.
 
     References
@@ -220,13 +220,11 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
         metadata = {"sample_weight": sample_weight, "offset": offset, **params}
         with workers(features.stored, self.n_jobs) as pool:
             dataset = read_dataset(self, features, y, sample_weight, offset, pool)
-            dataset.warn()
+            dataset.warn_of_data()
             host_y = dataset.labels()
             splitter = check_cv(self.cv, host_y, classifier=True)
             folds, tests = read_folds(splitter, host_y, dataset, to_splitter)
-            # One run of the folds for each share of L1, and one for the refit.
-            n_runs = len(self.l1_ratios) + 1
-            callbacks = FitCallbacks(self, n_runs * self.max_iter, X, y, **metadata)
+            callbacks = FitCallbacks(self, None, X, y, **metadata)
             fitted = self._fit(folds, tests, host_y, to_scorer, callbacks)
             callbacks.end()
             set_fitted(self, fitted)
@@ -251,8 +249,8 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
         def listener(fitting: Fitting) -> Listener | None:
             def named(parameters: Array) -> dict[str, Any]:
                 """Return the attributes of predictions, as means of all models."""
-                problem, n_columns = fitting.problem, dataset.n_columns
-                found = problem.coefficients_by_model(parameters, n_columns)
+                problem, n_logits = fitting.problem, dataset.n_logits
+                found = problem.coefficients_by_model(parameters, n_logits)
                 mean = {k: features.xp.mean(v, axis=0) for k, v in found.items()}
                 return common | features.returned(**mean)
 
@@ -268,7 +266,7 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
         if self.scoring is None:
             scores[usable] = held_out_likelihood(dataset, *held_out)
         else:
-            scorer = knowing_classes(self._scorer(), arrays.to_host(dataset.classes))
+            scorer = with_class_labels(self._scorer(), arrays.to_host(dataset.classes))
             scores[usable] = held_out_scores(scorer, dataset, y, metadata, *held_out)
         # 2. The best model, refitted or as a mean over the folds.
         best = best_models(scores[usable], by_fold=not self.refit)
@@ -276,14 +274,15 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
         unique = best[:1] if self.refit else best
         C = float(Cs[unique % Cs.shape[0]].mean())
         l1_ratio = float(l1_ratios[unique // Cs.shape[0]].mean())
-        mean, converged = models.mean_of(usable, best), models.converged
+        mean, converged = models.mean_over_folds(usable, best), models.converged
         if self.refit:
             # The mean of the folds is a start that saves passes over chunks.
             intercept = without_infinity(mean["intercept_"])
             start = read_start(mean["coef_"], intercept, dataset.coef_shape, features)
             one = Fitting(self, dataset, C=C, l1_ratio=l1_ratio, start=start)
-            tell = callbacks.listener(partial(one.to_predict, common))
-            _, chosen = one.attributes(one.run(tell), common)
+            reconstruct = partial(one.prediction_attributes, common)
+            on_iteration = callbacks.listener(reconstruct)
+            _, chosen = one.finish(one.run(on_iteration), common)
             converged = converged and bool(chosen["converged_"].all())
             del chosen["optimality_"]
         else:
@@ -394,9 +393,9 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
         check_is_fitted(self, "coef_")
         _, metadata = self._routed("score", sample_weight, params)
         classes = arrays.to_host(self.classes_)
-        scorer = knowing_classes(self._scorer(), classes)
+        scorer = with_class_labels(self._scorer(), classes)
         given: dict[str, Any] = {"y_true": y, **metadata}
-        scored = partial(ScoredModel, classes, self._has_model_for_each_class)
+        scored = partial(ScoredModel, classes, self._is_one_vs_rest)
         if arrays.is_dask(X):  # the logits move to this process
             given["logits"] = self.decision_function(X, offset)
             given = on_host(given)
@@ -432,4 +431,4 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
         TypeError
             If the estimator has another type.
         """
-        return from_sklearn(cls, estimator, searched=True)
+        return from_sklearn(cls, estimator, cross_validated=True)

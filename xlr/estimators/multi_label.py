@@ -145,71 +145,71 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, ClassifierMixin, Linear
         with workers(features.stored, self.n_jobs) as pool:
             weights = read_sample_weight(sample_weight, features)
             targets = read_indicators(y, weights, features)
-            unit = float(arrays.to_host(features.xp.mean(weights)))
-            rows = TrainingData(features.matrix, targets, pool=pool)
-            spec = self._spec(rows, unit)
+            mean_weight = float(arrays.to_host(features.xp.mean(weights)))
+            labelled_data = TrainingData(features.matrix, targets, pool=pool)
+            spec = self._spec(labelled_data, mean_weight)
             dataset = Dataset(
                 features,
                 spec,
-                unit,
+                mean_weight,
                 bool(self.fit_intercept),
                 statistics_of(features, spec),
             )
             dataset.warn_of_far_columns()
             labels = features.xp.arange(targets.n_models, device=features.device)
             common = features.attributes | features.returned(classes_=labels)
-            callbacks = FitCallbacks(
-                self, self.max_iter, X, y, sample_weight=sample_weight
-            )
+            callbacks = FitCallbacks(self, None, X, y, sample_weight=sample_weight)
             fitting = Fitting(self, dataset)
-            tell = callbacks.listener(partial(fitting.to_predict, common))
-            _, fitted = fitting.attributes(fitting.run(tell), common)
+            reconstruct = partial(fitting.prediction_attributes, common)
+            on_iteration = callbacks.listener(reconstruct)
+            _, fitted = fitting.finish(fitting.run(on_iteration), common)
             callbacks.end()
             set_fitted(self, fitted)
         return self
 
-    def _spec(self, rows: TrainingData, unit: float) -> ModelSpec:
+    def _spec(self, labelled_data: TrainingData, mean_weight: float) -> ModelSpec:
         """Return a binary model for each label that has both values.
 
-        ``rows`` have the given weights, with mean ``unit``, and all labels.
+        ``labelled_data`` has all labels and unscaled weights, of mean ``mean_weight``.
         """
         # 1. Zeros and ones are summed apart: a difference from the total would give a
         # label without zeros a rounding error for their weight.
-        totals = arrays.to_host(rows.class_weights(2)).astype(np.float64)
+        totals = arrays.to_host(labelled_data.class_weights(2)).astype(np.float64)
         factors = np.ones(2)
         if isinstance(self.class_weight, dict):
             factors = class_factors(self.class_weight, np.arange(2), factors)
         totals = totals * factors
-        has_value = totals > 0
-        if not has_value.any():
+        has_weight = totals > 0
+        if not has_weight.any():
             raise ValueError(
                 "No label in y has an entry in the rows of positive weight: "
                 "there is nothing to fit."
             )
-        _warn_of_constant_labels(has_value.sum(axis=1))
-        # 2. Rows of coef_, with those of labels without a fit.
-        places: Any = np.where(has_value[:, 0], NEVER, UNKNOWN)
-        places[has_value[:, 1]] = ALWAYS
-        varied = np.nonzero(has_value.all(axis=1))[0]
-        places[varied] = np.arange(varied.size)
+        _warn_of_constant_labels(has_weight.sum(axis=1))
+        # 2. For each row of coef_, the index of its fit.
+        fit_index: Any = np.where(has_weight[:, 0], NEVER, UNKNOWN)
+        fit_index[has_weight[:, 1]] = ALWAYS
+        fitted = np.nonzero(has_weight.all(axis=1))[0]
+        fit_index[fitted] = np.arange(fitted.size)
         # 3. Weights of mean 1, times the weights of zeros and ones.
         loss: Loss = LogisticLoss()
-        targets = replace(rows.targets, weights=rows.targets.weights / unit)
-        if not varied.size:  # fit nothing, with a model of one class
+        targets = labelled_data.targets
+        targets = replace(targets, weights=targets.weights / mean_weight)
+        if not fitted.size:  # fit nothing, with a model of one class
             weights = targets.weights
             loss, targets = SoftmaxLoss(1), Targets(1, 0 * weights, weights)
         else:
-            targets = targets.select(varied)
+            targets = targets.select(fitted)
             if self.class_weight == "balanced":
-                both = totals[varied]
-                factors = both.sum(axis=1, keepdims=True) / (2 * both)
+                weights = totals[fitted]
+                factors = weights.sum(axis=1, keepdims=True) / (2 * weights)
             if self.class_weight is not None:
-                factors = np.broadcast_to(factors, (varied.size, 2))
-                factors = arrays.move(factors, xp=rows.xp, device=rows.device)
-                targets = replace(targets, class_factors=factors)
-        targets = targets.astype(rows.dtype, xp=rows.xp)
-        data = TrainingData(rows.matrix, targets, pool=rows.pool)
-        return ModelSpec(loss, data, None if has_value.all() else places, True)
+                factors = np.broadcast_to(factors, (fitted.size, 2))
+                place = {"xp": labelled_data.xp, "device": labelled_data.device}
+                targets = replace(targets, class_factors=arrays.move(factors, **place))
+        targets = targets.astype(labelled_data.dtype, xp=labelled_data.xp)
+        data = TrainingData(labelled_data.matrix, targets, pool=labelled_data.pool)
+        return ModelSpec(loss, data, None if has_weight.all() else fit_index, True)
 
     # -- predictions -------------------------------------------------------------------
 
@@ -234,7 +234,7 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, ClassifierMixin, Linear
         ValueError
             If X has other features than the fit, or is not finite.
         """
-        return self._of_rows(lambda logits, xp: logits, X)
+        return self._map_logits(lambda logits, xp: logits, X)
 
     @chunk_by_chunk
     def predict_proba(self, X: Array) -> Array:
@@ -253,7 +253,7 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, ClassifierMixin, Linear
         NotFittedError, ValueError
             As in :meth:`decision_function`.
         """
-        return self._of_rows(lambda logits, xp: sigmoid(logits), X)
+        return self._map_logits(lambda logits, xp: sigmoid(logits), X)
 
     @chunk_by_chunk
     def predict_log_proba(self, X: Array) -> Array:
@@ -272,7 +272,7 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, ClassifierMixin, Linear
         NotFittedError, ValueError
             As in :meth:`decision_function`.
         """
-        return self._of_rows(lambda logits, xp: log_sigmoid(logits), X)
+        return self._map_logits(lambda logits, xp: log_sigmoid(logits), X)
 
     @chunk_by_chunk
     def predict(self, X: Array) -> Array:
@@ -292,7 +292,7 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, ClassifierMixin, Linear
         NotFittedError, ValueError
             As in :meth:`decision_function`.
         """
-        return self._of_rows(_labels, X)
+        return self._map_logits(_labels, X)
 
     def score(self, X: Array, y: Array, sample_weight: Array | None = None) -> float:
         """Return the share of rows whose known labels are all predicted correctly.

@@ -12,7 +12,7 @@ from sklearn.exceptions import ConvergenceWarning
 from xlr import arrays
 from xlr.arrays import Array
 from xlr.estimators._fit import (
-    WITH_FREE_FEATURES,
+    UNPENALISED_FEATURES_ADVICE,
     Fitting,
     SeparationWarning,
     begin_fit,
@@ -48,8 +48,8 @@ class LogisticPath:
         (Zou, Hastie and Tibshirani 2007, *On the degrees of freedom of the lasso*).
     deviance_explained : ndarray of shape (n_Cs,)
         Decrease of the deviance as a share of the null deviance. The null model has
-        intercepts alone; without intercepts it has equal probabilities, and with an
-        offset an infinite penalty.
+        only intercepts, or equal probabilities without intercepts. With an offset it is
+        the model at an infinite penalty.
     n_iter : ndarray of shape (n_Cs,)
     n_in_play : ndarray of shape (n_Cs,)
         Number of features in the working set. All others satisfy the KKT conditions at
@@ -208,7 +208,7 @@ def logistic_path(
     limits: dict[str, Any] = {"tol": float(tol), "max_iter": int(max_iter)}
     with workers(features.stored, n_jobs) as pool:
         dataset = read_dataset(estimator, features, y, sample_weight, offset, pool)
-        dataset.warn()
+        dataset.warn_of_data()
         fitting = Fitting(estimator, dataset, C=1.0)
         problem, xp = fitting.problem, features.xp
         objective = problem.objective
@@ -218,26 +218,27 @@ def logistic_path(
         exact = {**limits, "tol": 1e-3 * limits["tol"]}
         (null,) = follow_path([infinite], objective.zeros(), **exact)
         if Cs is None:
-            # Less than the uncertainty of the gradient: at the edge, rounding decides.
-            Cs = (1 - limits["tol"]) * _from_the_first(problem, null, n_Cs)
+            # Start a relative tol below C_0: at C_0 itself, rounding decides whether
+            # all coefficients are zero.
+            Cs = (1 - limits["tol"]) * _default_path(problem, null, n_Cs)
         # 2. The models of the path.
         objectives = (objective.with_penalty(problem.penalty(float(C))) for C in Cs)
-        fits, numbers, point = [], [], cast(Any, null)
+        fits, summaries, point = [], [], cast(Any, null)
         for C, point in zip(Cs, follow_path(objectives, null.parameters, **limits)):
             fits.append(problem.coefficients(point.parameters))
-            numbers.append(_numbers(point, problem.centre))
+            summaries.append(_summary(point, problem.mean_distance))
             if verbose:
                 print(
-                    f"C {C:.4g}  objective {numbers[-1][0]:.10g}  "
+                    f"C {C:.4g}  objective {summaries[-1][0]:.10g}  "
                     f"{point.n_working} features in the working set  "
                     f"{point.n_iter} iterations  {point.seconds:.3f} s"
                 )
         # 3. Warnings.
         for separation in fitting.separations(point).values():
-            names = features.column_names
-            warn(separation.describe(names, WITH_FREE_FEATURES), SeparationWarning)
-        value, penalty, gap, n_iter, n_in_play, converged, seconds = map(
-            np.asarray, zip(*numbers)
+            names, advice = features.column_names, UNPENALISED_FEATURES_ADVICE
+            warn(separation.describe(names, advice), SeparationWarning)
+        value, penalty_value, gap, n_iter, n_working, converged, seconds = map(
+            np.asarray, zip(*summaries)
         )
         if not converged.all():
             warn(
@@ -250,7 +251,7 @@ def logistic_path(
             xp.stack([fit[name] for fit in fits]) for name in ("coef_", "intercept_")
         )
         with arrays.quiet():  # one class leaves nothing to explain
-            explained = 1 - (value - penalty) / _null_loss(null)
+            explained = 1 - (value - penalty_value) / _null_loss(null)
     feature_names, references = features.names, []
     if features.encoder is not None:
         feature_names = np.asarray(features.column_names, dtype=object)
@@ -263,7 +264,7 @@ def logistic_path(
         df=np.count_nonzero(arrays.to_host(coefs), axis=(1, 2)),
         deviance_explained=explained,
         n_iter=n_iter,
-        n_in_play=n_in_play,
+        n_in_play=n_working,
         converged=converged,
         seconds=seconds,
         l1_ratio=float(l1_ratio),
@@ -273,8 +274,8 @@ def logistic_path(
     )
 
 
-def _from_the_first(problem: Problem, null: PathPoint, n_Cs: int) -> np.ndarray:
-    """Return values of C from the one at which the first coefficient leaves zero."""
+def _default_path(problem: Problem, null: PathPoint, n_Cs: int) -> np.ndarray:
+    """Return values of C, from the largest at which penalised coefficients are zero."""
     objective, xp = problem.objective, problem.objective.xp
     penalty: Any = objective.non_smooth  # at C = 1
     penalised = penalty.l1 > 0
@@ -290,30 +291,29 @@ def _from_the_first(problem: Problem, null: PathPoint, n_Cs: int) -> np.ndarray:
     up = xp.where(penalty.upper > 0, -gradient, zeros)
     down = xp.where(penalty.lower < 0, gradient, zeros)
     decrease = xp.where(penalised, xp.maximum(up, down), zeros)
-    share = arrays.to_host(
-        xp.max(decrease / xp.where(penalised, penalty.l1, zeros + 1))
-    )
-    if not share > 0:
+    ratios = decrease / xp.where(penalised, penalty.l1, zeros + 1)
+    max_ratio = arrays.to_host(xp.max(ratios))  # 1 / C_0
+    if not max_ratio > 0:
         raise ValueError(
             "No penalised feature separates the classes: there is no path. Remove "
             "constant columns, or give the values of C as Cs."
         )
     decades = 4 if objective.n_samples > objective.n_features else 2
-    return np.logspace(0, decades, n_Cs) / float(share)
+    return np.logspace(0, decades, n_Cs) / float(max_ratio)
 
 
-def _numbers(point: PathPoint, centre: Array) -> tuple[Any, ...]:
-    """Return F, its penalty, the duality gap and the course of a fit, on the host."""
+def _summary(point: PathPoint, mean_distance: Array) -> tuple[Any, ...]:
+    """Return F, penalty, duality gap, n_iter, n_working, converged and seconds."""
     objective, parameters = point.objective, point.parameters
     coef = objective.by_class(parameters)
     penalty = objective.penalty.value(coef, xp=objective.xp)
-    gap = duality_gap(objective, parameters, point.at, centre)
+    gap = duality_gap(objective, parameters, point.at, mean_distance)
     values = (np.float64(arrays.to_host(x)[0]) for x in (point.at.value, penalty, gap))
     return *values, point.n_iter, point.n_working, point.converged, point.seconds
 
 
 def _null_loss(null: PathPoint) -> float:
-    """Return the mean loss of the best intercepts alone, or of none."""
+    """Return the mean loss of the null model."""
     objective = null.objective
     if objective.data.offset is not None:
         return float(arrays.to_host(null.at.value)[0])

@@ -11,7 +11,7 @@ import numpy as np
 
 from xlr import arrays
 from xlr.arrays import Array
-from xlr.estimators.dataset import INTERCEPTS, Dataset, ModelSpec
+from xlr.estimators.dataset import UNFITTED_INTERCEPTS, Dataset, ModelSpec
 from xlr.estimators.regularisation import Regularisation
 from xlr.losses import ShareLogisticLoss, ShareSoftmaxLoss
 from xlr.objective import (
@@ -48,7 +48,7 @@ class Problem:
     scaler : Scaler or None
         Change of variables from X to the columns of the solver, if any.
     total_weight : array of shape (n_models or 1,)
-        Sum of the given weights.
+        S of each model: the sum of its sample weights times class weights.
     """
 
     @arrays.quiet()
@@ -68,22 +68,22 @@ class Problem:
         self.spec = spec
         data = spec.data
         xp, scaler = data.xp, dataset.scaler
-        if data.targets.weighs_alike:  # their mean is 1
+        # S for weights of mean 1.
+        if data.targets.weighs_alike:
             place = {"dtype": data.accumulation_dtype, "device": data.device}
-            total_weight = xp.full(data.targets.n_models, data.n_samples, **place)
-            total = total_weight[:1] if isinstance(C, float) else total_weight
+            scaled_total = xp.full(data.targets.n_models, data.n_samples, **place)
+            total = scaled_total[:1] if isinstance(C, float) else scaled_total
         else:
-            total = total_weight = data.total_weight()
-        self.total_weight = total = dataset.unit * total
-        strength = 1 / (C * total)[:, None, None]
-        # A column is not scaled if the penalty in units of its tiny scale would hide
-        # the loss.
-        ones, ridge = (
-            xp.ones_like(scaler.scale),
-            regularisation.ridge(strength, scaler.scale),
-        )
-        is_held = xp.all(ridge >= float(xp.finfo(total.dtype).max) ** 0.5, axis=(0, 1))
-        scaler = replace(scaler, scale=xp.where(is_held, ones, scaler.scale))
+            total = scaled_total = data.total_weight()
+        self.total_weight = dataset.mean_weight * total
+        # Leave a column of tiny scale unscaled: its penalty would be so large that
+        # rounding removes the loss.
+        ones = xp.ones_like(scaler.scale)
+        strength = 1 / (C * self.total_weight)[:, None, None]
+        ridge = regularisation.ridge(strength, scaler.scale)
+        largest = float(xp.finfo(total.dtype).max)
+        is_unscaled = xp.all(ridge >= largest**0.5, axis=(0, 1))
+        scaler = replace(scaler, scale=xp.where(is_unscaled, ones, scaler.scale))
         self.scaler = scaler if standardized else None
         self._scale = scaler.scale if standardized else ones
         column_rms = None
@@ -95,11 +95,11 @@ class Problem:
         self.objective = Objective(
             data if self.scaler is None else data.standardized(self.scaler),
             spec.loss,
-            regularisation.penalty(strength, self._scale, xp=xp),
+            self.penalty(C),
             fit_intercept=self._fit_intercept,
             scaler=None if standardized else scaler,
             term=None if term is None else term(self.total_weight),
-            total_weight=total_weight,
+            total_weight=scaled_total,
             column_rms=column_rms,
         )
 
@@ -126,7 +126,7 @@ class Problem:
         return find_separation(objective, parameters, gradient, exact=exact)
 
     def _exact(self, models: np.ndarray) -> Objective:
-        """Return the objective in the widest dtype, without rounding of the rows."""
+        """Return the objective in the accumulation dtype, without rounding the rows."""
         data = self.spec.data.select(models).astype(self.objective.accumulation_dtype)
         return self.objective.select(models).with_data(
             data if self.scaler is None else data.standardized(self.scaler)
@@ -143,8 +143,8 @@ class Problem:
         if start is None:
             return self.objective.zeros()
         coef, intercept = start
-        if self.spec.places is not None:
-            fitted = np.nonzero(self.spec.places >= 0)[0]
+        if self.spec.fit_index is not None:
+            fitted = np.nonzero(self.spec.fit_index >= 0)[0]
             if fitted.size == 0:
                 return self.objective.zeros()
             coef, intercept = arrays.rows(coef, fitted), arrays.rows(intercept, fitted)
@@ -156,26 +156,26 @@ class Problem:
     def duality_gap(self, solution: Solution) -> np.ndarray:
         """Return upper bounds on F less its minimum: (n_models,), on the host."""
         parameters, at = solution.parameters, solution.at
-        gap = duality_gap(self.objective, parameters, at, self.centre)
+        gap = duality_gap(self.objective, parameters, at, self.mean_distance)
         return arrays.to_host(gap).astype(np.float64)
 
     @property
-    def centre(self) -> Array:
-        """Return the means of the columns in standard deviations; 0 for raw columns."""
+    def mean_distance(self) -> Array:
+        """Return abs(mean) / scale of the columns, or 0 for raw columns."""
         if self.scaler is None:
             return self._features.xp.zeros_like(self._scale)
         return abs(self.scaler.mean) / self.scaler.scale
 
     def coefficients_by_model(
-        self, parameters: Array, n_columns: int
+        self, parameters: Array, n_logits: int
     ) -> dict[str, Array]:
-        """Return :meth:`coefficients` as arrays (n_models, n_columns, ...).
+        """Return :meth:`coefficients` as arrays (n_models, n_logits, ...).
 
         One-vs-rest models of the same rows count as one model.
         """
         xp = self._features.xp
         return {
-            name: xp.reshape(values, (-1, n_columns, *values.shape[1:]))
+            name: xp.reshape(values, (-1, n_logits, *values.shape[1:]))
             for name, values in self.coefficients(parameters).items()
         }
 
@@ -183,7 +183,7 @@ class Problem:
     def coefficients(self, parameters: Array) -> dict[str, Any]:
         """Return ``coef_`` and ``intercept_`` in the units and the dtype of X.
 
-        ``_intercept_rest``, in the widest dtype, is the rounding error of the
+        ``_intercept_rest``, in the accumulation dtype, is the rounding error of the
         intercepts, which exceeds the logits where columns are far from zero. Softmax
         coefficients are centred over the classes, where the penalty is least.
 
@@ -212,11 +212,11 @@ class Problem:
             "intercept_": intercept_rounded,
             "_intercept_rest": intercept - xp.astype(intercept_rounded, coef.dtype),
         }
-        if self.spec.places is None:
+        if self.spec.fit_index is None:
             return fitted
         return {
             name: self.spec.with_other_rows(
-                values, *(INTERCEPTS if name == "intercept_" else (0, 0, 0))
+                values, *(UNFITTED_INTERCEPTS if name == "intercept_" else (0, 0, 0))
             )
             for name, values in fitted.items()
         }

@@ -143,12 +143,12 @@ def read_regularisation(
             f"{reason}."
         )
     if unpenalised:
-        useless = ["l1_ratio"] * (l1_ratio > 0)
-        useless += ["penalty_factor"] * bool((factor != 1).any())
-        if useless:
+        unused = ["l1_ratio"] * (l1_ratio > 0)
+        unused += ["penalty_factor"] * bool((factor != 1).any())
+        if unused:
             warn(
-                f"With C=inf there is no penalty: {' and '.join(useless)} has no "
-                "effect. Use a finite C."
+                f"With C=inf there is no penalty: {' and '.join(unused)} "
+                f"{'has' if len(unused) == 1 else 'have'} no effect. Use a finite C."
             )
         l1_ratio = 0.0
     return Regularisation(

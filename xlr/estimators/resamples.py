@@ -39,21 +39,21 @@ class Resamples:
 
     @classmethod
     def of(
-        cls, dataset: LabelledDataset, rows: list[np.ndarray], n_classes: int
+        cls, dataset: LabelledDataset, rows: list[np.ndarray], min_classes: int
     ) -> Resamples:
         """Return the resamples with these row numbers, and groups of the usable ones.
 
-        A resample is usable if at least ``n_classes`` classes have weight.
+        A resample is usable if at least ``min_classes`` classes have weight.
         """
-        spec = dataset.of_all_classes
-        counts = small_counts(rows, spec.data.n_samples)
+        spec = dataset.multinomial_spec
+        counts = count_rows(rows, spec.data.n_samples)
         data = spec.resampled(spec.data.place_rows(counts), 1).data
         has_class = arrays.to_host(data.class_weights(spec.n_classes)) > 0
         patterns, group_of = np.unique(has_class, axis=0, return_inverse=True)
         groups = [
             (np.nonzero(group_of.reshape(-1) == i)[0], np.nonzero(pattern)[0])
             for i, pattern in enumerate(patterns)
-            if pattern.sum() >= n_classes
+            if pattern.sum() >= min_classes
         ]
         return cls(dataset, counts, has_class, groups)
 
@@ -67,10 +67,10 @@ class Resamples:
         data = self.dataset.spec.data
         for members, kept in self.groups:
             counts: Any = data.place_rows(self.counts[:, members])
-            yield members, self.dataset.among(kept).resampled(counts, n_each)
+            yield members, self.dataset.spec_of_classes(kept).resampled(counts, n_each)
 
-    def joined(self, parts: list[Array]) -> Array:
-        """Return arrays of all groups as one, with NaN for resamples in no group."""
+    def concatenate(self, parts: list[Array]) -> Array:
+        """Concatenate arrays of all groups, with NaN for resamples in no group."""
         xp = arrays.namespace(parts[0])
         members = np.concatenate([members for members, _ in self.groups])
         order = np.full(self.has_class.shape[0], members.size)
@@ -79,8 +79,8 @@ class Resamples:
         return arrays.rows(xp.concat([*parts, nan]), order)
 
 
-def small_counts(rows: list[np.ndarray], n_samples: int) -> np.ndarray:
-    """Count each row in lists of row numbers, (n_samples, n_lists), in few bytes."""
+def count_rows(rows: list[np.ndarray], n_samples: int) -> np.ndarray:
+    """Count how often each list holds each row, (n_samples, n_lists), in few bytes."""
     counts = [np.bincount(numbers, minlength=n_samples) for numbers in rows]
     most = max(int(count.max()) for count in counts)
     dtype = np.uint8 if most < 256 else np.int32

@@ -15,9 +15,9 @@ from sklearn.metrics import make_scorer
 from xlr import arrays
 from xlr.arrays import Array
 from xlr.data import Block, is_matrix
-from xlr.estimators.base import LinearClassifier, logits
+from xlr.estimators.base import LinearClassifier, linear_predictor
 from xlr.estimators.dataset import LabelledDataset, loss_of
-from xlr.estimators.resamples import small_counts
+from xlr.estimators.resamples import count_rows
 from xlr.functions import log_sigmoid
 from xlr.inputs.labels import on_host
 from xlr.losses import Loss
@@ -26,7 +26,7 @@ from xlr.losses import Loss
 def held_out_likelihood(
     dataset: LabelledDataset, tests: list[np.ndarray], coef: Array, intercept: Array
 ) -> np.ndarray:
-    """Return the mean log-likelihood of the rows that folds left out.
+    """Return the mean log-likelihood of the held-out rows of each fold.
 
     It is scikit-learn's ``'neg_log_loss'``, computed from logits, for all models in one
     pass.
@@ -35,19 +35,19 @@ def held_out_likelihood(
     ----------
     dataset : LabelledDataset
     tests : list of ndarrays
-        Row numbers that each fold left out.
+        Row numbers of the held-out rows of each fold.
     coef : array of shape (n_folds, n_models, n_outputs, n_features)
     intercept : array of shape (n_folds, n_models, n_outputs)
-        In the widest dtype.
+        In the accumulation dtype.
 
     Returns
     -------
     ndarray of shape (n_folds, n_models)
     """
-    rows = dataset.rows
+    data = dataset.labelled_data
     loss = loss_of(dataset.totals.shape[0])
-    counts = rows.place_rows(small_counts(tests, rows.n_samples), on_device=False)
-    total, weight = rows.map_reduce(
+    counts = data.place_rows(count_rows(tests, data.n_samples), on_device=False)
+    total, weight = data.map_reduce(
         _held_out_loss,
         loss,
         dataset.class_weights.one_vs_rest,
@@ -74,7 +74,7 @@ def _held_out_loss(
     """
     xp, dtype = block.xp, block.matrix.dtype
     info = xp.finfo(dtype)
-    most, largest = -math.log(float(info.eps)), float(info.max)
+    max_loss, max_logit = -math.log(float(info.eps)), float(info.max)
     numbers, sums = np.arange(counts.shape[0]), []
     for fold in range(coef.shape[0]):
         ids = np.repeat(numbers, counts[:, fold])
@@ -84,9 +84,10 @@ def _held_out_loss(
             eta = log_sigmoid(eta)
         labels = xp.take(xp.astype(block.labels, dtype), ids, axis=0)
         # A class without weight has an infinite intercept.
-        eta = arrays.within(eta, -largest, largest, xp=xp)
+        eta = arrays.within(eta, -max_logit, max_logit, xp=xp)
         value, _ = loss.value_and_gradient(eta, labels, xp=xp)
-        value = xp.astype(arrays.within(value, None, most, xp=xp), block.weights.dtype)
+        value = arrays.within(value, None, max_loss, xp=xp)
+        value = xp.astype(value, block.weights.dtype)
         weights = xp.take(block.weights, ids, axis=0)
         sums.append((xp.sum(weights * value, axis=0), xp.sum(weights)))
     total, weight = (xp.stack(list(part)) for part in zip(*sums))
@@ -102,7 +103,7 @@ def held_out_scores(
     coef: Array,
     intercept: Array,
 ) -> np.ndarray:
-    """Return the scores of the rows that folds left out, by a scorer of scikit-learn.
+    """Return the scores of the held-out rows of each fold, by a scikit-learn scorer.
 
     For chunks of Dask, the logits move to this process, fold by fold. The scorer gets
     row numbers as X, and models that hold the logits of these rows.
@@ -122,12 +123,12 @@ def held_out_scores(
     -------
     ndarray of shape (n_folds, n_models)
     """
-    rows, scores = dataset.rows, []
-    scored_on = _in_memory if rows.in_memory else _in_chunks
+    in_memory, scores = dataset.labelled_data.in_memory, []
+    held_out_models = _in_memory if in_memory else _in_chunks
     metadata = on_host(metadata)
     for i, test in enumerate(tests):
-        test = test if rows.in_memory else np.sort(test)
-        X, models = scored_on(dataset, test, coef[i, ...], intercept[i, ...])
+        test = test if in_memory else np.sort(test)
+        X, models = held_out_models(dataset, test, coef[i, ...], intercept[i, ...])
         given = {
             name: np.asarray(v)[test] if np.shape(v)[:1] == y.shape else v
             for name, v in metadata.items()
@@ -143,7 +144,7 @@ def _in_memory(
     features, xp = dataset.features, dataset.features.xp
     X, ids = features.X, features.place(test, None)
     X = X.take_rows(ids) if is_matrix(X) else arrays.take_rows(X, ids, xp=xp)
-    classes, offset = arrays.to_host(dataset.classes), dataset.rows.offset
+    classes, offset = arrays.to_host(dataset.classes), dataset.labelled_data.offset
     if offset is not None:
         offset = xp.take(offset, ids, axis=0)
     one_vs_rest = dataset.class_weights.one_vs_rest
@@ -163,16 +164,16 @@ def _in_chunks(
     dataset: LabelledDataset, test: np.ndarray, coef: Array, intercept: Array
 ) -> tuple[np.ndarray, list[ScoredModel]]:
     """Return row numbers, and models that hold the logits of these rows."""
-    rows, one_vs_rest = dataset.rows, dataset.class_weights.one_vs_rest
-    is_test = np.isin(np.arange(rows.n_samples), test)
-    found = rows.map_reduce(
+    data, one_vs_rest = dataset.labelled_data, dataset.class_weights.one_vs_rest
+    is_test = np.isin(np.arange(data.n_samples), test)
+    logits_of_chunks = data.map_reduce(
         _test_logits,
         coef,
         intercept,
         combine=operator.add,
-        per_row=rows.place_rows(is_test),
+        per_row=data.place_rows(is_test),
     )
-    classes, logits = arrays.to_host(dataset.classes), np.concatenate(found)
+    classes, logits = arrays.to_host(dataset.classes), np.concatenate(logits_of_chunks)
     return test[:, None], [
         ScoredModel(classes, one_vs_rest, logits=logits[:, i, :])
         for i in range(coef.shape[0])
@@ -191,15 +192,15 @@ def _test_logits(
 def _logits_of_models(block: Block, ids: Array, coef: Array, intercept: Array) -> Array:
     """Return the logits of some rows for each model: (n_rows, n_models, n_outputs)."""
     xp, shape = block.xp, coef.shape
-    columns = xp.reshape(coef, (-1, shape[2]))
-    eta = logits(block.matrix.take_rows(ids), columns, xp.reshape(intercept, (-1,)))
+    coef, intercept = xp.reshape(coef, (-1, shape[2])), xp.reshape(intercept, (-1,))
+    eta = linear_predictor(block.matrix.take_rows(ids), coef, intercept)
     eta = xp.reshape(eta, (-1, *shape[:2]))
     if block.offset is None:
         return eta
     return eta + xp.take(block.offset, ids, axis=0)[:, None, :]
 
 
-def knowing_classes(
+def with_class_labels(
     scorer: Callable[..., float], classes: np.ndarray
 ) -> Callable[..., float]:
     """Return a scorer with all classes as the ``labels`` of its metric, if possible.
@@ -257,13 +258,13 @@ class ScoredModel(LinearClassifier):
         """Do nothing: the model is fitted."""
         return self
 
-    def _of_rows(
-        self, answer: Callable[..., Array], X: Array, offset: Array | None = None
+    def _map_logits(
+        self, function: Callable[..., Array], X: Array, offset: Array | None = None
     ) -> Array:
         """Return a result from the logits."""
         logits = self._logits
         if logits is None:
-            logits = super()._of_rows(lambda logits, xp: logits, X, self._offset)
+            logits = super()._map_logits(lambda logits, xp: logits, X, self._offset)
         if not get_config()["array_api_dispatch"]:
             logits = np.array(arrays.to_host(logits))  # the metric may overwrite it
-        return answer(logits, xp=arrays.namespace(logits))
+        return function(logits, xp=arrays.namespace(logits))

@@ -332,7 +332,7 @@ def cluster_outer_products(data: FittedData, clusters: np.ndarray) -> np.ndarray
                 )
             factor = (-1) ** (n_combined + 1) * n_clusters / (n_clusters - 1)
             total += factor * (cluster_scores.T @ cluster_scores)
-    return data.dataset.unit**2 * total
+    return data.dataset.mean_weight**2 * total
 
 
 def _cluster_sums(

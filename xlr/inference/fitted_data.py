@@ -243,7 +243,7 @@ class FittedData:
 
     def on_host(self, sums: Array) -> np.ndarray:
         """Return sums over the rows in float64 on the host, for the given weights."""
-        return self.dataset.unit * arrays.to_host(sums).astype(np.float64)
+        return self.dataset.mean_weight * arrays.to_host(sums).astype(np.float64)
 
     def sum_rows(
         self, function: Callable[..., Any], *arguments: Any, **options: Any
@@ -330,7 +330,7 @@ def check_model(model: Any) -> None:
             "xlr.infer(pipeline[-1], pipeline[:-1].transform(X), y)."
         )
     check_is_fitted(model, "coef_")
-    if model._has_model_for_each_class:
+    if model._is_one_vs_rest:
         raise ValueError(
             "A model of multi_class='ovr' holds several models, one for each class. "
             "Fit each class against the rest, or use multi_class='multinomial'."

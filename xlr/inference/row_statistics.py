@@ -435,7 +435,7 @@ class RowStatistics(FittedResults):
         reader.coef_, reader.intercept_ = map(np.concatenate, raw)
         variance_of = partial(_variance_of_logits, self._parameter_map.n_outputs)
         with arrays.current_device(eta), arrays.quiet(), full_precision(eta):
-            V, xp = reader._of_rows(variance_of, X), arrays.namespace(eta)
+            V, xp = reader._map_logits(variance_of, X), arrays.namespace(eta)
             creation = {"dtype": eta.dtype, "device": arrays.device_of(eta)}
             # The log-odds of each class, and their derivatives in the logits.
             if self.equations:
@@ -508,7 +508,7 @@ def _gather_logits(data: FittedData) -> tuple[Array, Array, Array]:
     objective = data.objective
     model, K = (objective.loss, data.parameters), objective.n_outputs
     rows = objective.data.map_rows(_logits_labels_weights, *model, width=2 * K + 1)
-    return rows[:, :K], rows[:, K:-1], data.dataset.unit * rows[:, -1]
+    return rows[:, :K], rows[:, K:-1], data.dataset.mean_weight * rows[:, -1]
 
 
 def _logits_labels_weights(block: Block, loss: Loss, parameters: Array) -> Array:

@@ -11,7 +11,7 @@ from xlr.penalties import NonSmooth
 
 @arrays.quiet()
 def duality_gap(
-    objective: Objective, parameters: Array, at: Evaluation, centre: Array
+    objective: Objective, parameters: Array, at: Evaluation, mean_distance: Array
 ) -> Array:
     r"""Return an upper bound on F - min F at some parameters: (n_models,).
 
@@ -52,7 +52,7 @@ def duality_gap(
     parameters : array of shape (n_models, n_parameters)
     at : Evaluation
         F and its gradient at the parameters.
-    centre : array of shape (n_features,)
+    mean_distance : array of shape (n_features,)
         :math:`|c_j|`.
 
     References
@@ -92,7 +92,7 @@ def duality_gap(
     gap = xp.where(dual > 0, at.value - dual, at.value)
     # 4. Rounding errors: of F, then of the coefficients.
     w, eps = xp.abs(parameters), objective.rounding
-    logits = xp.vecdot(w, objective.per_parameter(rms + centre, 1.0))  # d / eps
+    logits = xp.vecdot(w, objective.per_parameter(rms + mean_distance, 1.0))  # d / eps
     products = xp.vecdot(w, xp.abs(of_loss))
     of_value = at.value * (VALUE_ROUNDINGS + logits) + VALUE_ROUNDINGS * products
     of_coef = xp.vecdot(w, xp.abs(at.gradient))
