@@ -264,8 +264,8 @@ def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     """Return a backend that computes itself; torch does so as on a device."""
     backend = make_backend(request.param)
     if backend.name == "torch":
-        in_place = functools.partial(arrays.in_place, differentiable=True)
-        monkeypatch.setattr(arrays, "in_place", lambda x, **options: in_place(x))
+        view = functools.partial(arrays.numpy_view, differentiable=True)
+        monkeypatch.setattr(arrays, "numpy_view", lambda x, **options: view(x))
     return backend
 
 

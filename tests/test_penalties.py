@@ -126,7 +126,7 @@ def test_strongest_elastic_net_has_the_bounds_nearest_zero(xp, place, assert_clo
     lower = np.asarray([[[-1.0, 0.5, -np.inf, 0.5]]])
     upper = np.asarray([[[1.0, 2.0, -0.25, np.inf]]])
     non_smooth = NonSmooth(*map(place, (l1, lower, upper)))
-    strongest = ElasticNetPenalty(place(l1), non_smooth).at_its_strongest(xp=xp)
+    strongest = ElasticNetPenalty(place(l1), non_smooth).strong_l1_limit(xp=xp)
     assert_close(strongest.non_smooth.l1, l1)
     assert_close(strongest.non_smooth.lower, np.asarray([[[0.0, 0.5, -0.25, 0.5]]]))
     assert_close(strongest.non_smooth.upper, np.asarray([[[0.0, 0.5, -0.25, np.inf]]]))

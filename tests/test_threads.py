@@ -12,7 +12,7 @@ import pytest
 from threadpoolctl import ThreadpoolController, threadpool_limits
 
 import xlr
-from xlr.threads import ALONE, available_threads, workers
+from xlr.threads import SERIAL_POOL, available_threads, thread_pool
 
 LARGE = np.zeros((1000, 1000))
 
@@ -32,22 +32,22 @@ def limit(request):
 
 def test_threads_are_as_many_as_blas_may_use(limit):
     assert available_threads(None) == limit
-    with workers(LARGE, None) as pool:
-        assert pool.n == limit
+    with thread_pool(LARGE, None) as pool:
+        assert pool.n_threads == limit
 
 
 def test_n_jobs_counts_threads_as_joblib(limit):
     assert available_threads(3) == 3
     assert available_threads(-1) == joblib.cpu_count()
-    with workers(LARGE, 2) as pool:
-        assert pool.n == 2
+    with thread_pool(LARGE, 2) as pool:
+        assert pool.n_threads == 2
 
 
 @pytest.mark.parametrize("error", [None, ValueError, KeyboardInterrupt])
 def test_threads_of_blas_are_restored(limit, error):
     before = blas_threads()
     try:
-        with workers(LARGE, 2) as pool:
+        with thread_pool(LARGE, 2) as pool:
             assert set(blas_threads()) == {1}
             pool.run([lambda: None, lambda: None])
             if error is not None:
@@ -64,14 +64,14 @@ def test_overlapping_fits_restore_blas_threads(limit):
 
     def other():
         first.wait()
-        with workers(LARGE, None) as pool:
-            seen.append(pool.n)  # the user's limit, not that of the first fit
+        with thread_pool(LARGE, None) as pool:
+            seen.append(pool.n_threads)  # the user's limit, not that of the first fit
             second.set()
         seen.append(blas_threads())
 
     thread = threading.Thread(target=other)
     thread.start()
-    with workers(LARGE, None):
+    with thread_pool(LARGE, None):
         first.set()
         second.wait()
         thread.join()
@@ -81,8 +81,8 @@ def test_overlapping_fits_restore_blas_threads(limit):
 
 def test_array_libraries_keep_their_own_threads():
     torch = pytest.importorskip("torch")
-    with workers(torch.zeros((1000, 1000)), 2) as pool:
-        assert pool is ALONE
+    with thread_pool(torch.zeros((1000, 1000)), 2) as pool:
+        assert pool is SERIAL_POOL
 
 
 # -- fits side by side -----------------------------------------------------------------

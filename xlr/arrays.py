@@ -39,7 +39,7 @@ KIND_NAMES = {
 }
 
 
-def is_array(x: object) -> bool:
+def is_foreign(x: object) -> bool:
     """Return whether ``x`` is an array of a library other than NumPy and SciPy.
 
     If it is, the array stays in its library. scikit-learn's validation reads NumPy
@@ -136,12 +136,12 @@ def compiles(xp: Namespace) -> bool:
 
 
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a function compiled by JAX if it is marked as :func:`pure`, else itself.
+    """Return a function compiled by JAX if it is :func:`compilable`, else itself.
 
     Outside of such functions XLA compiles each operation for each shape, and a fit has
     hundreds.
     """
-    return _compiled(function) if function in _PURE else function
+    return _compiled(function) if function in _COMPILABLE else function
 
 
 @functools.cache
@@ -174,18 +174,18 @@ def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
-def pure(function: F) -> F:
+def compilable(function: F) -> F:
     """Mark a function as compilable: it moves no array to the host.
 
     Arguments other than arrays are part of the compiled program. They must be hashable,
     and equal arguments share a program.
     """
-    _PURE.add(function)
+    _COMPILABLE.add(function)
     return function
 
 
-# Functions marked as pure.
-_PURE: set[Callable[..., Any]] = set()
+# Functions marked as compilable.
+_COMPILABLE: set[Callable[..., Any]] = set()
 
 # Placeholder of an array among the fixed arguments of a compiled function.
 _ARRAY = object()
@@ -300,7 +300,7 @@ def to_host(x: Array) -> np.ndarray:
         return (x.float() if "bfloat16" in str(x.dtype) else x).numpy()
     if array_api_compat.is_cupy_array(x):
         return x.get()
-    if array_api_compat.is_jax_array(x) or not is_array(x):
+    if array_api_compat.is_jax_array(x) or not is_foreign(x):
         return np.asarray(x)
     xp = array_api_compat.array_namespace(x)
     if array_api_compat.is_array_api_strict_namespace(xp):
@@ -319,7 +319,7 @@ def move(x: Any, *, xp: Namespace, device: Device, dtype: Any | None = None) -> 
         return x if dtype is None else x.astype(dtype, copy=False)
     if issparse(x):
         x = x.toarray()
-    elif is_array(x):
+    elif is_foreign(x):
         x = without_gradient(x)
     if is_array_api_obj(x) and array_api_compat.array_namespace(x) is xp:
         if device_of(x) != device:
@@ -344,7 +344,7 @@ def move(x: Any, *, xp: Namespace, device: Device, dtype: Any | None = None) -> 
     return xp.asarray(x, dtype=dtype, device=device)
 
 
-def rows(x: Array, indices: np.ndarray) -> Array:
+def take(x: Array, indices: np.ndarray) -> Array:
     """Return entries of ``x`` along its first axis, by their indices on the host."""
     xp = namespace(x)
     return xp.take(x, move(indices, xp=xp, device=device_of(x)), axis=0)
@@ -357,7 +357,7 @@ def take_rows(x: Array, indices: Array, *, xp: Namespace) -> Array:
     return x[indices, :] if by_index else xp.take(x, indices, axis=0)
 
 
-def joined(blocks: Iterator[Array], n_rows: int) -> Array:
+def concat_blocks(blocks: Iterator[Array], n_rows: int) -> Array:
     """Join blocks of rows to one array of ``n_rows`` rows.
 
     With NumPy, one block at a time is in memory in addition to the result.
@@ -375,7 +375,9 @@ def joined(blocks: Iterator[Array], n_rows: int) -> Array:
     return joined_rows
 
 
-def spread(values: Array, indices: Array, size: int, *, xp: Namespace) -> Array:
+def scatter_columns(
+    values: Array, indices: Array, size: int, *, xp: Namespace
+) -> Array:
     """Put columns at sorted indices: (n, m) to (n, size), with zeros elsewhere.
 
     The standard has no scatter, so this is a binary search for each index.
@@ -389,9 +391,7 @@ def spread(values: Array, indices: Array, size: int, *, xp: Namespace) -> Array:
     return xp.where(has_value, columns, xp.zeros_like(columns))
 
 
-def within(
-    x: Array, lower: float | None, upper: float | None, *, xp: Namespace
-) -> Array:
+def clip(x: Array, lower: float | None, upper: float | None, *, xp: Namespace) -> Array:
     """Clip ``x`` to two bounds; None for no bound.
 
     The clip of array-api-compat selects by a mask, which makes CuPy wait.
@@ -409,7 +409,7 @@ def in_host_memory(x: Array) -> bool:
         return False
 
 
-def in_place(x: Array, *, differentiable: bool = False) -> Array:
+def numpy_view(x: Array, *, differentiable: bool = False) -> Array:
     """Return a NumPy view of an array of JAX or torch in host memory, else ``x``.
 
     XLA compiles each operation for each shape, which takes longer than a small fit. A

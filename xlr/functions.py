@@ -15,7 +15,7 @@ from xlr.arrays import Array, Namespace
 def real_floating(z: Array) -> tuple[Array, Namespace]:
     """Convert real numbers to an array of a floating dtype; return it and ``xp``."""
     xp = arrays.namespace(z)
-    if not arrays.is_array(z):
+    if not arrays.is_foreign(z):
         z = xp.asarray(z)
     if xp.isdtype(z.dtype, "complex floating"):
         raise TypeError(

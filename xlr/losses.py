@@ -280,7 +280,7 @@ def _placed_like(logits: Array, values: Any, *, xp: Namespace) -> Array:
     """
     device = arrays.device_of(logits)
     if (
-        arrays.is_array(values)
+        arrays.is_foreign(values)
         and arrays.namespace(values) is xp
         and (arrays.is_traced(values) or arrays.device_of(values) == device)
     ):

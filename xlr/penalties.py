@@ -155,7 +155,7 @@ class ElasticNetPenalty:
         """Return the gradient of the ridge penalty, lambda w."""
         return self.curvature * coef
 
-    def at_its_strongest(self, *, xp: Namespace) -> ElasticNetPenalty:
+    def strong_l1_limit(self, *, xp: Namespace) -> ElasticNetPenalty:
         """Return the limit of a strong L1 penalty: bounds on its coefficients.
 
         Both bounds are zero, or the nearest allowed number. An infinite L1 penalty has
@@ -181,4 +181,4 @@ class ElasticNetPenalty:
 
 def _of_models(strength: Array, models: np.ndarray) -> Array:
     """Return the strengths of some models, which may share one row."""
-    return strength if strength.shape[0] == 1 else arrays.rows(strength, models)
+    return strength if strength.shape[0] == 1 else arrays.take(strength, models)

@@ -273,7 +273,7 @@ class InfluenceDisplay(Display):
         top = float(self.distance.max())
         options = {"s": 8 + 200 * self.distance / max(top, 1e-300), "alpha": 0.5}
         points = np.stack([self.leverage, self.residual], axis=1)
-        self.points_ = ax.scatter(*points.T, **(options | kwargs))
+        self.points_ = ax.scatter(*points.T, **{**options, **kwargs})
         largest = np.argsort(-self.distance, kind="stable")[:n_labels]
         self.labels_ = [
             ax.annotate(str(row), points[row], (5, 5), textcoords="offset points")
@@ -488,7 +488,7 @@ class CVScoresDisplay(Display):
 
     def _draw(self, ax: Axes, **kwargs: Any) -> None:
         options = {"marker": "o", "label": f"mean of {len(self.scores)} folds"}
-        (self.line_,) = ax.plot(self.Cs, self.mean, **(options | kwargs))
+        (self.line_,) = ax.plot(self.Cs, self.mean, **{**options, **kwargs})
         band = self.mean + np.outer((-1, 1), self.standard_error)
         color, label = self.line_.get_color(), "one standard error"
         ax.fill_between(self.Cs, *band, color=color, alpha=0.2, lw=0, label=label)
@@ -666,7 +666,7 @@ class CalibrationDisplay(_BinaryDisplay):
         reach = np.maximum(0, [self.observed - self.lower, self.upper - self.observed])
         options = {"fmt": "o", "capsize": 3, "label": "observed, Wilson interval"}
         self.errorbar_ = ax.errorbar(
-            self.predicted, self.observed, yerr=reach, **(options | kwargs)
+            self.predicted, self.observed, yerr=reach, **{**options, **kwargs}
         )
         label, limits = printable(self.pos_label), (-0.02, 1.02)
         ax.set(xlabel=f"predicted probability of {label}", xlim=limits)
@@ -786,7 +786,7 @@ class ThresholdDisplay(_BinaryDisplay):
     def _draw(self, ax: Axes, **kwargs: Any) -> None:
         curves = np.stack([self.precision, self.recall, self.f1], axis=1)
         options = {"label": ["precision", "recall", "F1"]}
-        self.lines_ = ax.plot(self.thresholds, curves, **(options | kwargs))
+        self.lines_ = ax.plot(self.thresholds, curves, **{**options, **kwargs})
         color = self.lines_[-1].get_color()
         best = f"best F1: {self.best_f1:.3f} at {self.best_threshold:.3f}"
         ax.plot(self.best_threshold, self.best_f1, "o", color=color, label=best)

@@ -2,7 +2,7 @@
 
 Each thread works on its own rows with a BLAS of one thread, which keeps a block of
 rows in the cache of one core. BLAS has one thread in the entire process while any fit
-has workers. A change for each pass would leave BLAS's own threads spinning.
+has a thread pool. A change for each pass would leave BLAS's own threads spinning.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from xlr.precision import full_precision
 T = TypeVar("T")
 
 _lock = threading.Lock()
-_fits: set[object] = set()  # fits with workers, in any thread of the process
+_fits: set[object] = set()  # fits with a thread pool, in any thread of the process
 _user_threads: list[tuple[Any, int]] = []  # threads of each BLAS before the first fit
 
 
@@ -119,7 +119,7 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget_fits)
 
 
-class Workers:
+class ThreadPool:
     """Threads for the passes of one fit.
 
     The threads start with the first tasks, so that small fits have none.
@@ -135,17 +135,17 @@ class Workers:
         Number of threads, including the calling thread.
     """
 
-    def __init__(self, n: int) -> None:
-        self.n = n
+    def __init__(self, n_threads: int) -> None:
+        self.n_threads = n_threads
         self._started: list[int] = []
         self._tasks: SimpleQueue[Any] = SimpleQueue()
         self._ended: SimpleQueue[None] = SimpleQueue()
 
     def run(self, tasks: Sequence[Callable[[], T]]) -> list[T]:
         """Return the results of the tasks. The first runs in this thread."""
-        if self.n == 1:
+        if self.n_threads == 1:
             return [task() for task in tasks]
-        while len(self._started) < self.n - 1:
+        while len(self._started) < self.n_threads - 1:
             self._started.append(start_new_thread(self._work, ()))
         first, *others = tasks
         done: SimpleQueue[tuple[int, Any, BaseException | None]] = SimpleQueue()
@@ -177,7 +177,7 @@ class Workers:
             self._ended.get()
 
 
-ALONE = Workers(1)
+SERIAL_POOL = ThreadPool(1)
 
 
 def _put_result(
@@ -193,7 +193,7 @@ def _put_result(
 
 
 @contextlib.contextmanager
-def workers(x: Array, n_jobs: int | None) -> Iterator[Workers]:
+def thread_pool(x: Array, n_jobs: int | None) -> Iterator[ThreadPool]:
     """Yield threads for passes over ``x``, which end with the context.
 
     No thread outlives a fit, because a fork would lose it. Libraries other than NumPy
@@ -205,13 +205,13 @@ def workers(x: Array, n_jobs: int | None) -> Iterator[Workers]:
     n_jobs : int or None
         As in :func:`available_threads`.
     """
-    if not isinstance(x, np.ndarray) and arrays.is_array(x):
+    if not isinstance(x, np.ndarray) and arrays.is_foreign(x):
         entries = arrays.entries(x)
         device = arrays.current_device(entries)
         with device, full_precision(entries), arrays.memory_errors(entries):
-            yield ALONE
+            yield SERIAL_POOL
         return
-    pool = Workers(available_threads(n_jobs))
+    pool = ThreadPool(available_threads(n_jobs))
     # An ExitStack would leave exceptions in reference cycles. After Ctrl-C, contexts
     # would then end only with the garbage collector.
     with _blas_of_one_thread():

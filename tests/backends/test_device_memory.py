@@ -49,7 +49,7 @@ def test_fit_without_device_memory_raises_memory_error(monkeypatch):
         raise OutOfMemoryError("CUDA out of memory.")
 
     monkeypatch.setattr(NewtonCholesky, "init", fail)
-    monkeypatch.setattr(arrays, "in_place", lambda x, **options: x)
+    monkeypatch.setattr(arrays, "numpy_view", lambda x, **options: x)
     with pytest.raises(MemoryError, match=r"\(CUDA out of memory\.\)"):
         xlr.LogisticRegression().fit(torch.asarray(X), Y)
 

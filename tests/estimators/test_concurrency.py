@@ -19,7 +19,7 @@ import pytest
 from threadpoolctl import threadpool_info
 
 import xlr
-from xlr.threads import workers
+from xlr.threads import thread_pool
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(3000, 10))
@@ -186,7 +186,7 @@ def test_forks_during_fits_have_the_same_bits(one_after_the_other, request):
 
 
 def test_joblib_during_a_fit_gives_the_same_bits(one_after_the_other):
-    with workers(X, 2):
+    with thread_pool(X, 2):
         found = joblib.Parallel(n_jobs=2)(joblib.delayed(fit)(C) for C in CS[:4])
     assert found == one_after_the_other[:4]
 

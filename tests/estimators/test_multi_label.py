@@ -183,7 +183,7 @@ def test_wrong_multi_labels_are_refused(labels, message):
 
 
 def test_wrong_weights_of_multi_labels_are_refused():
-    for weights, message in ((-WEIGHTS, "negative"), (0 * WEIGHTS, "zero for all")):
+    for weights, message in ((-WEIGHTS, "negative"), (0 * WEIGHTS, "weights are zero")):
         with pytest.raises(ValueError, match=message):
             xlr.MultiLabelLogisticRegression().fit(X, Y, weights)
 

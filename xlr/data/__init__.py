@@ -1,9 +1,9 @@
 """Layer 2: kinds of X, targets, and the passes over the rows."""
 
 from xlr.dask_graph import call, fetch
-from xlr.data.blocks import even_size
+from xlr.data.blocks import padded_size
 from xlr.data.categorical_matrix import CategoricalMatrix
-from xlr.data.chunks import ChunkedRows, Chunks, PerRow, matrix_of
+from xlr.data.chunks import ChunkedData, ChunkedMatrix, PerRow, matrix_of
 from xlr.data.matrix import DenseMatrix, Matrix, Scaler, StandardizedMatrix, is_matrix
 from xlr.data.sparse_matrix import SparseMatrix, canonical
 from xlr.data.split_matrix import SplitMatrix, as_matrix, concatenated
@@ -20,8 +20,8 @@ from xlr.data.training_data import Block, TrainingData
 __all__ = [
     "Block",
     "CategoricalMatrix",
-    "ChunkedRows",
-    "Chunks",
+    "ChunkedData",
+    "ChunkedMatrix",
     "ColumnStatistics",
     "DenseMatrix",
     "Matrix",
@@ -37,11 +37,11 @@ __all__ = [
     "canonical",
     "column_statistics",
     "concatenated",
-    "even_size",
     "fetch",
     "has_outliers",
     "is_matrix",
     "matrix_of",
+    "padded_size",
     "refuse_non_finite",
     "without_outliers",
 ]

@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Sequence
 
 from xlr.arrays import Array
-from xlr.threads import ALONE, Workers
+from xlr.threads import SERIAL_POOL, ThreadPool
 
 Sums = tuple[Array, ...]
 
@@ -21,7 +21,7 @@ def add(total: Sums, part: Sums) -> Sums:
 def map_reduce(
     function: Callable[[slice], Sums],
     slices: Sequence[slice],
-    pool: Workers = ALONE,
+    pool: ThreadPool = SERIAL_POOL,
     combine: Callable[[Sums, Sums], Sums] = add,
 ) -> Sums:
     """Combine the results of ``function(rows)`` over slices, in the order of the rows.
@@ -29,7 +29,7 @@ def map_reduce(
     Each thread takes consecutive slices, so that the order of the sum depends only on
     the number of threads.
     """
-    n_tasks = min(pool.n, len(slices))
+    n_tasks = min(pool.n_threads, len(slices))
     edges = [len(slices) * i // n_tasks for i in range(n_tasks + 1)]
 
     def reduced(start: int, stop: int) -> Sums:
@@ -53,7 +53,7 @@ def cut(n_samples: int, n_rows: int, *, n_threads: int = 1) -> list[slice]:
     return [slice(start, stop) for start, stop in itertools.pairwise(edges)]
 
 
-def even_size(n_rows: int) -> int:
+def padded_size(n_rows: int) -> int:
     """Round a number of rows up to one of eight sizes between two powers of two.
 
     Compiled functions are then reused, and a pass takes at most an eighth longer.

@@ -12,7 +12,7 @@ from scipy.sparse import csr_array
 
 from xlr import arrays
 from xlr.arrays import Array, Namespace
-from xlr.data.blocks import cut, even_size
+from xlr.data.blocks import cut, padded_size
 from xlr.data.matrix import GRAM_SPEEDUP, Scaler, StandardizedMatrix
 from xlr.data.sparse_matrix import (
     ENTRY_COST,
@@ -123,7 +123,7 @@ class CategoricalMatrix:
 
         n_rows = codes.shape[0]
         blocks = cut(n_rows, INDEX_ROWS) or [slice(0, 0)]
-        indices = arrays.joined(map(placed, blocks), n_rows)
+        indices = arrays.concat_blocks(map(placed, blocks), n_rows)
         if dtype is None:
             dtype = arrays.widest_float(xp=xp, device=device)
         self._set(indices, tuple(levels), dtype, xp)
@@ -171,7 +171,7 @@ class CategoricalMatrix:
         n = n_rows * width
         if "ones" not in shared or shared["ones"].size < n:
             # A bit more than needed, for blocks with another row.
-            shared["ones"] = np.ones(even_size(n), dtype=self.dtype)
+            shared["ones"] = np.ones(padded_size(n), dtype=self.dtype)
         ends = np.arange(0, n + 1, width, dtype=indices.dtype)
         if width == len(self.n_levels):  # of codes, not of pairs
             ends = shared.setdefault((n_rows, indices.dtype), ends)

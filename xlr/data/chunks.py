@@ -32,7 +32,7 @@ from xlr.data.training_data import TrainingData
 
 
 @dataclass(eq=False)
-class Chunks:
+class ChunkedMatrix:
     """A matrix of shape (n_samples, n_features) in chunks of rows.
 
     Attributes
@@ -45,7 +45,7 @@ class Chunks:
         Example of a chunk, with a single row.
     source : array or table of Dask
         Collection of the chunks.
-    drawn : ndarray of shape (n_sampled,)
+    sample_ids : ndarray of shape (n_sampled,)
         Row ids of the sample in memory; None before it is drawn.
     n_passes : int
         Number of reads of all chunks, with those that scanned the input.
@@ -57,7 +57,7 @@ class Chunks:
     row_counts: tuple[float, ...]
     like: Matrix
     source: Any
-    drawn: np.ndarray | None = None
+    sample_ids: np.ndarray | None = None
     n_passes: int = 0
     persisted: list[Delayed] = field(default_factory=list)
 
@@ -172,7 +172,7 @@ def _with_position(position: int, function: Callable[..., Any], *chunk: Any) -> 
 def matrix_of(chunk: Any, *, xp: Namespace) -> Matrix:
     """Return a chunk as a matrix; NumPy reads arrays of torch and JAX in place."""
     if xp is numpy_namespace:
-        chunk = arrays.in_place(chunk)
+        chunk = arrays.numpy_view(chunk)
     return as_matrix(arrays.aligned(chunk))
 
 
@@ -196,12 +196,12 @@ MATRIX_METHODS = "standardized", "take_columns"
 
 
 @dataclass(frozen=True)
-class ChunkedRows:
+class ChunkedData:
     """Rows in chunks with their targets, for the passes of :class:`TrainingData`.
 
     Attributes
     ----------
-    X : Chunks
+    X : ChunkedMatrix
     targets : list of Delayed
         The :class:`Targets` of each chunk.
     changes : tuple of tuples
@@ -209,17 +209,17 @@ class ChunkedRows:
         the data of a chunk, in this order.
     """
 
-    X: Chunks
+    X: ChunkedMatrix
     targets: list[Delayed]
     changes: tuple[tuple[Any, ...], ...] = ()
 
-    def changed(self, name: str, *arguments: Any) -> ChunkedRows:
+    def changed(self, name: str, *arguments: Any) -> ChunkedData:
         """Return rows whose chunks call a further method."""
         return replace(self, changes=(*self.changes, (name, *arguments)))
 
     def with_targets(
         self, function: Callable[[Targets], Targets], *per_row: PerRow, keep: bool
-    ) -> ChunkedRows:
+    ) -> ChunkedData:
         """Return the same rows with ``function(targets, *per_row)`` as targets.
 
         ``keep`` computes them, and keeps them on the workers of the chunks.
@@ -233,7 +233,7 @@ class ChunkedRows:
     def place_rows(self, values: np.ndarray) -> PerRow:
         """Cut values for each row, (n_samples, ...), into chunks."""
         X, like = self.X, self.X.like
-        sampled = arrays.move(values[X.drawn, ...], xp=like.xp, device=like.device)
+        sampled = arrays.move(values[X.sample_ids, ...], xp=like.xp, device=like.device)
         return PerRow(X.cut(values), sampled)
 
     def map_reduce(

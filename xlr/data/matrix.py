@@ -57,7 +57,7 @@ class Scaler:
         xp : namespace
         """
         smallest = 4 * float(xp.finfo(dtype).smallest_normal)
-        scale = arrays.within(std, smallest, None, xp=xp)
+        scale = arrays.clip(std, smallest, None, xp=xp)
         scale = xp.where(std > 0, scale, xp.ones_like(std))
         mean = xp.astype(xp.astype(mean, dtype), scale.dtype)
         return cls(mean, scale, xp.astype(std > 0, scale.dtype))
@@ -436,7 +436,9 @@ class StandardizedMatrix:
             values = _standardized(block.to_dense(), scaler, xp=xp)
             return xp.astype(values, dtype, copy=False)
 
-        stored = arrays.joined(map(copied, self.row_slices(1, 1, 1)), self.shape[0])
+        stored = arrays.concat_blocks(
+            map(copied, self.row_slices(1, 1, 1)), self.shape[0]
+        )
         return DenseMatrix(stored, dtype, xp=xp, device=self.device)
 
     def standardized(self, scaler: Scaler) -> Matrix:

@@ -121,7 +121,7 @@ def _replaced(
     return statistics._replace(mean=stacked[0, :], std=stacked[1, :])
 
 
-@arrays.pure
+@arrays.compilable
 def _sums(block: Block) -> tuple[Array, Array, Array]:
     """Return the sum of the weights, and the weighted sums of x and x^2."""
     matrix = block.matrix.astype(block.accumulation_dtype)

@@ -72,7 +72,7 @@ class Targets:
         return labels, weights
 
     @property
-    def weighs_alike(self) -> bool:
+    def has_shared_weights(self) -> bool:
         """Return whether each row has the same weight in all models."""
         return self.counts is None and self.class_factors is None
 
@@ -83,7 +83,7 @@ class Targets:
 
         def column_of(values: Array | None, column_index: Array | None) -> Array | None:
             if column_index is not None:
-                return arrays.rows(column_index, models)
+                return arrays.take(column_index, models)
             if values is None or values.shape[1] == 1:
                 return None
             xp, device = arrays.namespace(values), arrays.device_of(values)
@@ -93,7 +93,7 @@ class Targets:
         return replace(
             self,
             n_models=models.shape[0],
-            class_factors=None if factors is None else arrays.rows(factors, models),
+            class_factors=None if factors is None else arrays.take(factors, models),
             label_of=column_of(self.labels, self.label_of),
             count_of=column_of(self.counts, self.count_of),
             resample_of=None if resample_of is None else resample_of[models],

@@ -12,13 +12,13 @@ import numpy as np
 
 from xlr import arrays
 from xlr.arrays import Array, Namespace
-from xlr.data.blocks import Sums, add, even_size, map_reduce
+from xlr.data.blocks import Sums, add, map_reduce, padded_size
 from xlr.data.matrix import Matrix, Scaler
 from xlr.data.targets import Targets
-from xlr.threads import ALONE, Workers
+from xlr.threads import SERIAL_POOL, ThreadPool
 
 if TYPE_CHECKING:
-    from xlr.data.chunks import ChunkedRows
+    from xlr.data.chunks import ChunkedData
 
 
 class Block(NamedTuple):
@@ -48,7 +48,7 @@ class Block(NamedTuple):
     accumulation_dtype: Any
 
 
-@arrays.pure
+@arrays.compilable
 def _class_sums(block: Block, n_classes: int) -> tuple[Array]:
     """Return the sum of the weights in each class: (n_models or 1, n_classes)."""
     xp, y = block.xp, block.labels
@@ -80,16 +80,16 @@ class TrainingData:
     matrix : Matrix
     targets : Targets
         Targets with weights in the dtype of the matrix.
-    pool : Workers, default=ALONE
+    pool : ThreadPool, default=SERIAL_POOL
         Threads for passes over rows in memory.
-    chunks : ChunkedRows, default=None
+    chunks : ChunkedData, default=None
         All rows, if they are in chunks; None for the rows of the matrix.
 
     Attributes
     ----------
     in_memory : bool
         Whether single rows are accessible, not only sums over them.
-    n_drawable : int
+    max_sample_size : int
         Maximum size of a sample.
     """
 
@@ -98,8 +98,8 @@ class TrainingData:
         matrix: Matrix,
         targets: Targets,
         *,
-        pool: Workers = ALONE,
-        chunks: ChunkedRows | None = None,
+        pool: ThreadPool = SERIAL_POOL,
+        chunks: ChunkedData | None = None,
     ) -> None:
         self.matrix = matrix
         self.targets = targets
@@ -108,12 +108,14 @@ class TrainingData:
         self.in_memory = chunks is None
         self.xp, self.device, self.dtype = matrix.xp, matrix.device, matrix.dtype
         self.accumulation_dtype = arrays.widest_float(xp=self.xp, device=self.device)
-        self.n_drawable, self.n_features = matrix.shape
-        self.n_samples = self.n_drawable if chunks is None else int(chunks.X.shape[0])
+        self.max_sample_size, self.n_features = matrix.shape
+        self.n_samples = (
+            self.max_sample_size if chunks is None else int(chunks.X.shape[0])
+        )
         self._block_bytes = arrays.block_bytes(matrix.stored)
         self._slices: dict[tuple[int, int], list[slice]] = {}
         self._all_rows: Block | None = None
-        self._filled: Block | None = None  # all rows, filled to an even size
+        self._padded: Block | None = None  # all rows, padded to an even size
         self._compiles = arrays.compiles(self.xp)
 
     @property
@@ -167,7 +169,7 @@ class TrainingData:
             )
         slices = self.row_slices(width, least)
         if self._compiles and (compiled := arrays.compiled(function)) is not function:
-            blocks = self._even_blocks(even_size(slices[0].stop), per_row)
+            blocks = self._padded_blocks(padded_size(slices[0].stop), per_row)
             results = (compiled(block, *arguments, *own) for block, *own in blocks)
             return reduce(combine, results)
         if len(slices) == 1:
@@ -230,11 +232,11 @@ class TrainingData:
     def row_slices(self, width: int, least: int = 1) -> list[slice]:
         """Cut the rows for a pass with temporaries of ``width`` numbers per row."""
         if (width, least) not in self._slices:
-            n = self.n_drawable
+            n = self.max_sample_size
             if 0 < 8 * n * max(width, self.n_features) <= self._block_bytes:
                 slices = [slice(0, n)]
             else:
-                slices = self.matrix.row_slices(width, least, self.pool.n)
+                slices = self.matrix.row_slices(width, least, self.pool.n_threads)
             self._slices[width, least] = slices
         return self._slices[width, least]
 
@@ -252,7 +254,7 @@ class TrainingData:
             self._all_rows = block
         return block
 
-    def _even_blocks(self, size: int, per_row: Array | None) -> Iterator[list[Any]]:
+    def _padded_blocks(self, size: int, per_row: Array | None) -> Iterator[list[Any]]:
         """Yield blocks of ``size`` rows, each with its ``per_row`` unless it is None.
 
         A compiled function is for one size. Copies of the last row, without weight,
@@ -266,20 +268,20 @@ class TrainingData:
         if n % size == 0:
             return
         ids = xp.arange(size, device=self.device) + (n - n % size)
-        row_ids, is_row = arrays.within(ids, None, n - 1, xp=xp), ids < n
+        row_ids, is_row = arrays.clip(ids, None, n - 1, xp=xp), ids < n
 
         def with_zeros(values: Array) -> Array:
             factors = xp.reshape(is_row, (size, *[1] * (values.ndim - 1)))
             taken = xp.take(values, row_ids, axis=0)
             return taken * xp.astype(factors, taken.dtype)
 
-        block = self._filled
+        block = self._padded
         if block is None:
             targets = self.targets.take_rows(row_ids, xp=xp)
             targets = replace(targets, weights=with_zeros(self.targets.weights))
             last = self._with(self.matrix.take_rows(row_ids), targets, None)
             block = last.block(slice(0, size))
-            self._filled = block if n < size else None
+            self._padded = block if n < size else None
         yield [block, *map(with_zeros, per_rows)]
 
     def standardized(self, scaler: Scaler) -> TrainingData:
@@ -361,14 +363,14 @@ class TrainingData:
         return self._with(matrix or self.matrix, targets or self.targets, chunks)
 
     def _with(
-        self, matrix: Matrix, targets: Targets, chunks: ChunkedRows | None
+        self, matrix: Matrix, targets: Targets, chunks: ChunkedData | None
     ) -> TrainingData:
         """Return other data on the same device."""
         data = TrainingData.__new__(TrainingData)
         data.__dict__.update(self.__dict__)
         data.matrix, data.targets, data.chunks = matrix, targets, chunks
         data.dtype, data.n_features = matrix.dtype, matrix.shape[1]
-        data._slices, data._all_rows, data._filled = {}, None, None
+        data._slices, data._all_rows, data._padded = {}, None, None
         return data
 
 

@@ -154,7 +154,7 @@ class FoldModels:
         return {
             "coef_": coef.astype(dtype),
             "intercept_": rounded,
-            "_intercept_rest": rest,
+            "_intercept_rounding": rest,
         }
 
 
@@ -222,11 +222,11 @@ def _by_fold(
     coefficients: dict[str, Array], n_folds: int, rank_of_C: np.ndarray
 ) -> tuple[Array, Array]:
     """Return coefficients and exact intercepts of models: (n_folds, n_Cs, ...)."""
-    coef, rest = coefficients["coef_"], coefficients["_intercept_rest"]
+    coef, rest = coefficients["coef_"], coefficients["_intercept_rounding"]
     xp, shape = arrays.namespace(coef), (rank_of_C.size, n_folds)
     intercept = xp.astype(coefficients["intercept_"], rest.dtype) + rest
     coef, intercept = (
-        xp.moveaxis(arrays.rows(xp.reshape(x, (*shape, *x.shape[1:])), rank_of_C), 1, 0)
+        xp.moveaxis(arrays.take(xp.reshape(x, (*shape, *x.shape[1:])), rank_of_C), 1, 0)
         for x in (coef, intercept)
     )
     return coef, intercept

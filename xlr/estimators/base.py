@@ -16,10 +16,10 @@ from sklearn.utils.validation import check_is_fitted
 from xlr import arrays, numpy_namespace
 from xlr.arrays import Array, Namespace
 from xlr.data import (
-    Chunks,
+    ChunkedMatrix,
     DenseMatrix,
     Matrix,
-    even_size,
+    padded_size,
     refuse_non_finite,
 )
 from xlr.estimators.conversion import sklearn_model
@@ -120,7 +120,7 @@ def labels_of(codes: Array, classes: Array) -> Array:
         if arrays.is_traced(moved) or np.array_equal(
             arrays.to_host(moved).astype(host.dtype), host
         ):
-            if (read := arrays.in_place(codes, differentiable=True)) is not codes:
+            if (read := arrays.numpy_view(codes, differentiable=True)) is not codes:
                 return arrays.move(host[read], xp=xp, device=device, dtype=moved.dtype)
             return xp.take(moved, codes)
     return host[arrays.to_host(codes)]
@@ -181,9 +181,9 @@ class LinearModel(BaseEstimator):
         compiles = xp is not numpy_namespace and arrays.compiles(xp)
         if compiles and n <= step and not arrays.is_traced(entries):
             # With copies of the last row, several numbers of rows share programs.
-            step = n = even_size(n_rows)
+            step = n = padded_size(n_rows)
             row_ids = xp.arange(n, device=features.device)
-            row_ids = arrays.within(row_ids, None, n_rows - 1, xp=xp)
+            row_ids = arrays.clip(row_ids, None, n_rows - 1, xp=xp)
             matrix = matrix.take_rows(row_ids)
             offset = None if offset is None else xp.take(offset, row_ids, axis=0)
         sums = []
@@ -198,7 +198,7 @@ class LinearModel(BaseEstimator):
             return function(eta, xp=xp)
 
         with full_precision(entries), arrays.quiet():
-            results = arrays.joined(map(block_result, range(0, n, step)), n)
+            results = arrays.concat_blocks(map(block_result, range(0, n, step)), n)
             # An entry of X that is not finite makes all logits of its row not finite.
             finite = xp.all(xp.isfinite(xp.stack(sums)))
             if not arrays.is_traced(finite) and not arrays.to_host(finite):
@@ -212,7 +212,7 @@ class LinearModel(BaseEstimator):
     def __getstate__(self) -> dict[str, Any]:
         """Return the attributes to pickle, with arrays that can be pickled."""
         state = super().__getstate__().items()
-        return {k: arrays.picklable(v) if arrays.is_array(v) else v for k, v in state}
+        return {k: arrays.picklable(v) if arrays.is_foreign(v) else v for k, v in state}
 
     def _snapshot(self) -> Self:
         """Return a copy that fits in other threads do not change.
@@ -238,12 +238,12 @@ class LinearModel(BaseEstimator):
             del model.feature_names_in_
         return model
 
-    def _prepare_chunks(self, X: Any, offset: Any) -> tuple[Chunks, Self]:
+    def _prepare_chunks(self, X: Any, offset: Any) -> tuple[ChunkedMatrix, Self]:
         """Return the chunks of X, and a copy of the model that predicts them."""
         check_is_fitted(self, "coef_")
         if offset is None:
             self._warn_of_missing_offset()
-        chunks: Chunks = read_features(self, X, reset=False, chunked=True).X
+        chunks: ChunkedMatrix = read_features(self, X, reset=False, chunked=True).X
         return chunks, self._of_numbers()
 
     def _warn_of_missing_offset(self) -> None:
@@ -261,7 +261,7 @@ class LinearModel(BaseEstimator):
         """Return the intercepts in a dtype, with the digits ``intercept_`` lacks."""
         xp, given = features.xp, features.place(self.intercept_, None)
         intercept = xp.astype(given, dtype, copy=False)
-        rest = getattr(self, "_intercept_rest", None)
+        rest = getattr(self, "_intercept_rounding", None)
         if rest is None or given.dtype == dtype or rest.shape != intercept.shape:
             return intercept
         # An intercept set by hand has no further digits.
@@ -335,7 +335,9 @@ class LinearModel(BaseEstimator):
         converted = copy.copy(self)
         for name, value in vars(self).items():
             is_fitted = name.endswith("_") or name.startswith("_")
-            if is_fitted and (isinstance(value, np.ndarray) or arrays.is_array(value)):
+            if is_fitted and (
+                isinstance(value, np.ndarray) or arrays.is_foreign(value)
+            ):
                 setattr(converted, name, np.array(arrays.to_host(value)))
         return converted
 

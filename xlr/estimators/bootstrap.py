@@ -17,7 +17,7 @@ from xlr.estimators.logistic_regression import LogisticRegression
 from xlr.estimators.resamples import Resamples
 from xlr.inputs.parameters import check_parameters
 from xlr.text import quoted, warn
-from xlr.threads import workers
+from xlr.threads import thread_pool
 
 # Share of the free memory for the counts of each row in the resamples.
 COUNTS_MEMORY_SHARE = 1 / 8
@@ -84,7 +84,7 @@ def _quantile(values: Array, q: float) -> Array:
     xp = arrays.namespace(values)
     first = xp.reshape(values, (values.shape[0], -1))[:, 0]
     kept = np.nonzero(~np.isnan(arrays.to_host(first)))[0]
-    ordered = xp.sort(arrays.rows(values, kept), axis=0)
+    ordered = xp.sort(arrays.take(values, kept), axis=0)
     position = q * (kept.size - 1)
     below = math.floor(position)
     fraction = position - below
@@ -166,7 +166,7 @@ def bootstrap(
     seed = check_random_state(random_state).randint(2**31)
     generator = np.random.default_rng(seed)
     n_samples = features.X.shape[0]
-    with workers(features.stored, estimator.n_jobs) as pool:
+    with thread_pool(features.stored, estimator.n_jobs) as pool:
         dataset = read_dataset(estimator, features, y, sample_weight, offset, pool)
         dataset.warn_of_data()
         counts_bytes = COUNTS_MEMORY_SHARE * arrays.usable_bytes(features.stored)

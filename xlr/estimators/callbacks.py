@@ -35,8 +35,8 @@ class FitCallbacks:
     ----------
     estimator : estimator with CallbackSupportMixin
     max_iter : int or None
-        Maximum number of iterations of the fit. None for several groups, slices or path
-        steps of models, each of which may take as many as the estimator's ``max_iter``.
+        Maximum number of iterations of the fit. None if groups, slices or steps of a path
+        may each take the ``max_iter`` of the estimator.
     X, y : arrays
     **metadata
         Other arguments of the fit. The callbacks get those that are not None.

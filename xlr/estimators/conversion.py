@@ -46,7 +46,7 @@ def _logistic_regression(fitted: Any, classes: np.ndarray, models: slice) -> Any
     # Use float64, as predictions of xlr do: a float32 intercept has too few digits for
     # columns far from zero.
     intercept = fitted.intercept_.astype("float64")
-    intercept = intercept + getattr(fitted, "_intercept_rest", 0.0)
+    intercept = intercept + getattr(fitted, "_intercept_rounding", 0.0)
     converted.coef_ = fitted.coef_[models].astype("float64")
     converted.intercept_ = intercept[models]
     n_iter = np.max(getattr(fitted, "n_iter_", 0))

@@ -31,7 +31,7 @@ from xlr.losses import (
     SoftmaxLoss,
 )
 from xlr.text import listed, printable, quoted, warn
-from xlr.threads import Workers
+from xlr.threads import ThreadPool
 
 # Codes of rows of ``coef_`` without a fit: the label never occurs, always occurs, or
 # has no entries. UNFITTED_INTERCEPTS are the intercepts of such rows.
@@ -100,7 +100,7 @@ class ModelSpec:
         starts = np.arange(0, n, max(1, int(n_fitted)), dtype=np.int64)[:, None]
         # The constants follow the n fitted rows: NEVER = -1 selects the first of them.
         order = np.where(fit_index >= 0, starts + fit_index, n - 1 - fit_index)
-        return arrays.rows(values, order.reshape(-1))
+        return arrays.take(values, order.reshape(-1))
 
 
 def loss_of(n_classes: int, *, shares: bool = False) -> Loss:
@@ -143,7 +143,7 @@ class Dataset:
 
     def __post_init__(self) -> None:
         data, self.robust = self.spec.data, self.statistics
-        if data.n_drawable:  # chunks whose statistics are known have no sample
+        if data.max_sample_size:  # chunks whose statistics are known have no sample
             self.robust = without_outliers(data.matrix, self.statistics)
         about = self.robust
         if not self.fit_intercept:
@@ -151,7 +151,7 @@ class Dataset:
         self.scaler = Scaler.of(about.mean, about.std, data.dtype, xp=data.xp)
 
     @property
-    def column_moments(self) -> Array:
+    def column_mean_std(self) -> Array:
         """Return mean and standard deviation of the columns of X: (2, n_features)."""
         return self.features.xp.stack([self.scaler.mean, self.scaler.std])
 
@@ -407,7 +407,7 @@ def read_dataset(
     y: Any,
     sample_weight: Any,
     offset: Any,
-    pool: Workers,
+    pool: ThreadPool,
     *,
     statistics: ColumnStatistics | None = None,
     takes_soft_labels: bool = False,
@@ -421,7 +421,7 @@ def read_dataset(
         and ``multi_class``.
     features : Features
     y, sample_weight, offset : arrays
-    pool : Workers
+    pool : ThreadPool
     statistics : ColumnStatistics, default=None
         Known statistics of the columns of chunks. The scan then reads no X, and draws
         no sample.

@@ -23,7 +23,7 @@ from xlr.inputs.features import Features
 from xlr.objective import JeffreysTerm, Objective, find_aliased, information
 from xlr.solvers import SOLVERS, minimise
 from xlr.text import listed, printable, warn
-from xlr.threads import workers
+from xlr.threads import thread_pool
 
 # L-BFGS approximates the curvature of Firth's penalty. Newton's method, with the
 # Hessian of the likelihood alone, takes hundreds of steps if the penalty has as much
@@ -166,7 +166,7 @@ class FirthLogisticRegression(LinearClassifier):
             penalised likelihood may have several maxima.
         """
         features = begin_fit(self, X, y, sample_weight, offset, chunked=False)
-        with workers(features.stored, self.n_jobs) as pool:
+        with thread_pool(features.stored, self.n_jobs) as pool:
             dataset = read_dataset(self, features, y, sample_weight, offset, pool)
             dataset.warn_of_far_columns()
             absent = arrays.to_host(dataset.classes)[dataset.totals == 0].tolist()
@@ -212,7 +212,7 @@ def _refuse_collinear(objective: Objective, features: Features) -> None:
         raise ValueError(
             "The information matrix overflows. Clip or correct the outliers of X."
         )
-    outputs, size = objective.n_outputs, objective.column_size
+    outputs, size = objective.n_outputs, objective.output_size
     gram = np.einsum("kikj->ij", gram.reshape(outputs, size, outputs, size))
     # The intercept comes first, to be kept.
     order = np.roll(np.arange(size), int(objective.fit_intercept))

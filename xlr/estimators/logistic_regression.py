@@ -12,8 +12,8 @@ from xlr.estimators.base import LinearClassifier
 from xlr.estimators.callbacks import CallbackSupportMixin, FitCallbacks, with_callbacks
 from xlr.estimators.conversion import from_sklearn
 from xlr.estimators.dataset import LabelledDataset, read_dataset
-from xlr.inputs.weights import read_start, without_infinity
-from xlr.threads import workers
+from xlr.inputs.weights import finite_intercepts, read_start
+from xlr.threads import thread_pool
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -262,7 +262,7 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
             self, X, y, sample_weight, coef_init, intercept_init, offset
         )
         # The threads of BLAS spin for a while once they have started.
-        with workers(features.stored, self.n_jobs) as pool:
+        with thread_pool(features.stored, self.n_jobs) as pool:
             dataset = read_dataset(
                 self,
                 features,
@@ -292,7 +292,7 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
                 "optimality_": float(fitted["optimality_"].max()),
                 "n_passes_": dataset.n_passes,
                 "history_": history | {"seconds": seconds},
-                "_column_moments": dataset.column_moments,
+                "_column_mean_std": dataset.column_mean_std,
             }
             set_fitted(self, fitted)
         return self
@@ -305,7 +305,7 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
             if coef_init is None:
                 coef_init = dataset.features.place(self.coef_, None)
             if intercept_init is None:
-                intercept_init = without_infinity(self.intercept_)
+                intercept_init = finite_intercepts(self.intercept_)
         if coef_init is None and intercept_init is None:
             return None
         return read_start(

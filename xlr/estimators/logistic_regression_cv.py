@@ -46,8 +46,8 @@ from xlr.estimators.scoring import (
 )
 from xlr.inputs.features import read_features
 from xlr.inputs.labels import on_host
-from xlr.inputs.weights import read_start, without_infinity
-from xlr.threads import workers
+from xlr.inputs.weights import finite_intercepts, read_start
+from xlr.threads import thread_pool
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -218,7 +218,7 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
         features = begin_fit(self, X, y, sample_weight, offset)
         to_splitter, to_scorer = self._routed("fit", sample_weight, params)
         metadata = {"sample_weight": sample_weight, "offset": offset, **params}
-        with workers(features.stored, self.n_jobs) as pool:
+        with thread_pool(features.stored, self.n_jobs) as pool:
             dataset = read_dataset(self, features, y, sample_weight, offset, pool)
             dataset.warn_of_data()
             host_y = dataset.labels()
@@ -261,7 +261,7 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
         scores = np.full(models.n_iter.shape, np.nan)
         held_out = [
             [tests[i] for i in usable],
-            *(arrays.rows(v, usable) for v in (models.coef, models.intercept)),
+            *(arrays.take(v, usable) for v in (models.coef, models.intercept)),
         ]
         if self.scoring is None:
             scores[usable] = held_out_likelihood(dataset, *held_out)
@@ -277,7 +277,7 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
         mean, converged = models.mean_over_folds(usable, best), models.converged
         if self.refit:
             # The mean of the folds is a start that saves passes over chunks.
-            intercept = without_infinity(mean["intercept_"])
+            intercept = finite_intercepts(mean["intercept_"])
             start = read_start(mean["coef_"], intercept, dataset.coef_shape, features)
             one = Fitting(self, dataset, C=C, l1_ratio=l1_ratio, start=start)
             reconstruct = partial(one.prediction_attributes, common)
@@ -306,7 +306,7 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
             "n_iter_": np.reshape(models.n_iter, by_penalty),
             "converged_": converged,
             "n_passes_": dataset.n_passes,
-            "_column_moments": dataset.column_moments,
+            "_column_mean_std": dataset.column_mean_std,
         }
 
     def _paths(self, models: FoldModels, by_penalty: tuple[int, ...]) -> Array:
@@ -407,7 +407,7 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
             rows, given = read_features(self, X, reset=False).X, on_host(given)
             if offset is None:
                 self._warn_of_missing_offset()
-            names = "coef_", "intercept_", "_intercept_rest"
+            names = "coef_", "intercept_", "_intercept_rounding"
             fitted = {name: getattr(self, name, None) for name in names}
             model = scored(offset, **fitted)
         return float(scorer(model, rows, given.pop("y_true"), **given))

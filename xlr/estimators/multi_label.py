@@ -29,7 +29,7 @@ from xlr.inputs.labels import read_entries, read_indicators
 from xlr.inputs.weights import class_factors, read_sample_weight
 from xlr.losses import LogisticLoss, Loss, SoftmaxLoss
 from xlr.text import warn
-from xlr.threads import workers
+from xlr.threads import thread_pool
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -142,7 +142,7 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, ClassifierMixin, Linear
             If labels have only one value, or no entries.
         """
         features = begin_fit(self, X, y, sample_weight, chunked=False)
-        with workers(features.stored, self.n_jobs) as pool:
+        with thread_pool(features.stored, self.n_jobs) as pool:
             weights = read_sample_weight(sample_weight, features)
             targets = read_indicators(y, weights, features)
             mean_weight = float(arrays.to_host(features.xp.mean(weights)))

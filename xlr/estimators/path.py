@@ -24,7 +24,7 @@ from xlr.inputs.parameters import check_parameters
 from xlr.objective import duality_gap
 from xlr.solvers import PathPoint, follow_path
 from xlr.text import warn
-from xlr.threads import workers
+from xlr.threads import thread_pool
 
 
 @dataclass(frozen=True, repr=False)
@@ -202,11 +202,11 @@ def logistic_path(
     if Cs is None:
         check_parameters({"n_Cs": n_Cs})
     else:
-        values = np.asarray(arrays.to_host(Cs) if arrays.is_array(Cs) else Cs)
+        values = np.asarray(arrays.to_host(Cs) if arrays.is_foreign(Cs) else Cs)
         check_parameters({"Cs": np.atleast_1d(values)})
         Cs = np.sort(np.atleast_1d(values).astype(np.float64))
     limits: dict[str, Any] = {"tol": float(tol), "max_iter": int(max_iter)}
-    with workers(features.stored, n_jobs) as pool:
+    with thread_pool(features.stored, n_jobs) as pool:
         dataset = read_dataset(estimator, features, y, sample_weight, offset, pool)
         dataset.warn_of_data()
         fitting = Fitting(estimator, dataset, C=1.0)
@@ -214,7 +214,7 @@ def logistic_path(
         objective = problem.objective
         # 1. The model of an infinite penalty, whose gradient gives the path's start.
         penalty: Any = problem.penalty(1.0)
-        infinite = objective.with_penalty(penalty.at_its_strongest(xp=xp))
+        infinite = objective.with_penalty(penalty.strong_l1_limit(xp=xp))
         exact = {**limits, "tol": 1e-3 * limits["tol"]}
         (null,) = follow_path([infinite], objective.zeros(), **exact)
         if Cs is None:
@@ -305,7 +305,7 @@ def _default_path(problem: Problem, null: PathPoint, n_Cs: int) -> np.ndarray:
 def _summary(point: PathPoint, mean_distance: Array) -> tuple[Any, ...]:
     """Return F, penalty, duality gap, n_iter, n_working, converged and seconds."""
     objective, parameters = point.objective, point.parameters
-    coef = objective.by_class(parameters)
+    coef = objective.coefficients(parameters)
     penalty = objective.penalty.value(coef, xp=objective.xp)
     gap = duality_gap(objective, parameters, point.at, mean_distance)
     values = (np.float64(arrays.to_host(x)[0]) for x in (point.at.value, penalty, gap))

@@ -69,7 +69,7 @@ class Problem:
         data = spec.data
         xp, scaler = data.xp, dataset.scaler
         # S for weights of mean 1.
-        if data.targets.weighs_alike:
+        if data.targets.has_shared_weights:
             place = {"dtype": data.accumulation_dtype, "device": data.device}
             scaled_total = xp.full(data.targets.n_models, data.n_samples, **place)
             total = scaled_total[:1] if isinstance(C, float) else scaled_total
@@ -122,7 +122,7 @@ class Problem:
         if self.objective.data.dtype != self.objective.accumulation_dtype:
             exact = partial(self._exact, alone)
         objective = self.objective.select(alone)
-        parameters = arrays.rows(parameters, alone)
+        parameters = arrays.take(parameters, alone)
         return find_separation(objective, parameters, gradient, exact=exact)
 
     def _exact(self, models: np.ndarray) -> Objective:
@@ -147,7 +147,7 @@ class Problem:
             fitted = np.nonzero(self.spec.fit_index >= 0)[0]
             if fitted.size == 0:
                 return self.objective.zeros()
-            coef, intercept = arrays.rows(coef, fitted), arrays.rows(intercept, fitted)
+            coef, intercept = arrays.take(coef, fitted), arrays.take(intercept, fitted)
         if self.scaler is not None:
             coef, intercept = self.scaler.to_standardized(coef, intercept)
         parameters = self.objective.join(coef, intercept)
@@ -183,7 +183,7 @@ class Problem:
     def coefficients(self, parameters: Array) -> dict[str, Any]:
         """Return ``coef_`` and ``intercept_`` in the units and the dtype of X.
 
-        ``_intercept_rest``, in the accumulation dtype, is the rounding error of the
+        ``_intercept_rounding``, in the accumulation dtype, is the rounding error of the
         intercepts, which exceeds the logits where columns are far from zero. Softmax
         coefficients are centred over the classes, where the penalty is least.
 
@@ -210,7 +210,7 @@ class Problem:
         fitted = {
             "coef_": rounded,
             "intercept_": intercept_rounded,
-            "_intercept_rest": intercept - xp.astype(intercept_rounded, coef.dtype),
+            "_intercept_rounding": intercept - xp.astype(intercept_rounded, coef.dtype),
         }
         if self.spec.fit_index is None:
             return fitted

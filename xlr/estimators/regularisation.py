@@ -164,7 +164,7 @@ def read_regularisation(
 
 def _per_feature(name: str, values: Any, n_features: int) -> np.ndarray:
     """Return a number for each feature, (n_features,), on the host."""
-    if arrays.is_array(values):
+    if arrays.is_foreign(values):
         values = arrays.to_host(values)
     try:
         numbers = np.broadcast_to(np.asarray(values, np.float64), (n_features,))

@@ -76,7 +76,7 @@ class Resamples:
         order = np.full(self.has_class.shape[0], members.size)
         order[members] = np.arange(members.size)
         nan = xp.full_like(parts[0][:1, ...], xp.nan)
-        return arrays.rows(xp.concat([*parts, nan]), order)
+        return arrays.take(xp.concat([*parts, nan]), order)
 
 
 def count_rows(rows: list[np.ndarray], n_samples: int) -> np.ndarray:

@@ -84,9 +84,9 @@ def _held_out_loss(
             eta = log_sigmoid(eta)
         labels = xp.take(xp.astype(block.labels, dtype), ids, axis=0)
         # A class without weight has an infinite intercept.
-        eta = arrays.within(eta, -max_logit, max_logit, xp=xp)
+        eta = arrays.clip(eta, -max_logit, max_logit, xp=xp)
         value, _ = loss.value_and_gradient(eta, labels, xp=xp)
-        value = arrays.within(value, None, max_loss, xp=xp)
+        value = arrays.clip(value, None, max_loss, xp=xp)
         value = xp.astype(value, block.weights.dtype)
         weights = xp.take(block.weights, ids, axis=0)
         sums.append((xp.sum(weights * value, axis=0), xp.sum(weights)))

@@ -254,7 +254,7 @@ def read_clusters(groups: Any, n_samples: int) -> np.ndarray:
     if arrays.is_dask(groups):
         groups = fetch([groups])[0][0]
     groups = accept("groups", groups)
-    if arrays.is_array(groups):
+    if arrays.is_foreign(groups):
         groups = arrays.to_host(groups)
     # Among strings, NumPy would convert NaN to a string, except in an object array.
     values = np.asarray(

@@ -25,7 +25,7 @@ from xlr.estimators.regularisation import read_regularisation
 from xlr.inputs.categories import table_levels
 from xlr.inputs.features import Features
 from xlr.text import quoted
-from xlr.threads import Workers
+from xlr.threads import ThreadPool
 
 
 class ParameterMap(NamedTuple):
@@ -261,7 +261,7 @@ def read_fitted_data(
     sample_weight: Any,
     offset: Any,
     reference: Any,
-    pool: Workers,
+    pool: ThreadPool,
 ) -> FittedData:
     """Read the training data of a fit.
 
@@ -271,7 +271,7 @@ def read_fitted_data(
         If the data are invalid, or have other classes than the model.
     """
     is_firth = isinstance(model, FirthLogisticRegression)
-    statistics, stored = None, getattr(model, "_column_moments", None)
+    statistics, stored = None, getattr(model, "_column_mean_std", None)
     if stored is not None:
         mean, std = (features.place(stored[i, :], None) for i in range(2))
         statistics = ColumnStatistics(features.xp.ones_like(mean[0]), mean, std)

@@ -297,7 +297,7 @@ class HypothesisTests(FittedResults):
         joint = hypothesis == "joint"
         with self._fitted_data("score_test") as data:
             rows, m = _read_candidates(data, exog_extra)
-            outputs, size = data.objective.n_outputs, data.objective.column_size
+            outputs, size = data.objective.n_outputs, data.objective.output_size
             products, squares = data.sum_rows(
                 _score_sums,
                 joint,

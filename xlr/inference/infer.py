@@ -23,7 +23,7 @@ from xlr.inference.row_statistics import saturated_log_likelihood
 from xlr.inputs.features import read_features
 from xlr.inputs.labels import SoftLabels
 from xlr.inputs.parameters import check_option
-from xlr.threads import ALONE, workers
+from xlr.threads import SERIAL_POOL, thread_pool
 
 COV_TYPES = "nonrobust", "HC0", "HC1", "HC2", "HC3", "cluster"
 
@@ -146,7 +146,7 @@ def infer(
     is_firth = isinstance(model, FirthLogisticRegression)
     _check_options(model, y, cov_type, groups, profile)
     features = read_features(model, X, reset=False, chunked=not is_firth)
-    with workers(features.stored, model.n_jobs) as pool, arrays.quiet():
+    with thread_pool(features.stored, model.n_jobs) as pool, arrays.quiet():
         rows = features, y, sample_weight, offset
         data = read_fitted_data(model, *rows, reference, pool)
         clusters = None
@@ -180,7 +180,7 @@ def infer(
         estimates = replace(estimates, **changes)
         notes = _notes(data, estimates)
         # The threads end here: methods of the results run in their caller.
-        data.objective.data.pool = data.dataset.spec.data.pool = ALONE
+        data.objective.data.pool = data.dataset.spec.data.pool = SERIAL_POOL
         return InferenceResults(data, estimates, cov_type, notes, keep_data)
 
 
@@ -271,7 +271,7 @@ def _null_log_likelihood(data: FittedData) -> float:
         if not data.is_firth and objective.data.offset is None:
             shares = data.class_totals / data.total_weight
             return float(data.class_totals @ np.log(shares))
-        position = np.arange(null.size) % objective.column_size
+        position = np.arange(null.size) % objective.output_size
         A = np.eye(null.size)[position < objective.n_features]
         # The intercepts of the fit compensate for an offset far from zero.
         null = constrained_minimum(objective, data.standardized_params, A).parameters

@@ -63,7 +63,7 @@ class NewtonStep:
 
     def __init__(self, data: FittedData) -> None:
         objective, at = data.objective, data.parameters
-        outputs, size = objective.n_outputs, objective.column_size
+        outputs, size = objective.n_outputs, objective.output_size
         # 1. Sums over the rows.
         sums = information(objective, at)
         if data.is_firth:
@@ -98,7 +98,7 @@ class NewtonStep:
         if not self.data.is_firth:
             return -self.loss
         n_equations = self.data.n_equations
-        n = n_equations * self.data.objective.column_size
+        n = n_equations * self.data.objective.output_size
         penalty = np.linalg.slogdet(self.information[-n:, -n:])[1] / 2
         penalty += n_equations * np.log(self.data.parameter_map.scale).sum()
         return float(penalty - self.loss)

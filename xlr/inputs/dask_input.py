@@ -13,7 +13,7 @@ from sklearn.exceptions import DataConversionWarning
 from xlr import arrays
 from xlr.arrays import Array
 from xlr.dask_graph import Delayed, array_from_tasks, call, fetch, literal, parts_of
-from xlr.data import Chunks, Matrix
+from xlr.data import ChunkedMatrix, Matrix
 from xlr.inputs.categories import Encoder
 from xlr.inputs.tables import check_2d, check_n_rows, native
 from xlr.text import warn
@@ -42,7 +42,7 @@ def example_rows(X: Any) -> Any:
     return xp.ones((1, X.shape[1]), dtype=meta.dtype, device=arrays.device_of(meta))
 
 
-def chunks_of(X: Any, like: Matrix, encoder: Encoder | None = None) -> Chunks:
+def chunks_of(X: Any, like: Matrix, encoder: Encoder | None = None) -> ChunkedMatrix:
     """Return the chunks of the rows of a Dask array or table.
 
     Parameters
@@ -64,7 +64,7 @@ def chunks_of(X: Any, like: Matrix, encoder: Encoder | None = None) -> Chunks:
         if encoder is not None:
             read = partial(encoder.encode, read_numbers=read)
         parts = [call(read, part, name="table") for part in parts_of(X)]
-        return Chunks(parts, (float("nan"),) * len(parts), like, source)
+        return ChunkedMatrix(parts, (float("nan"),) * len(parts), like, source)
     if len(X.chunks[1]) > 1:
         warn(
             f"The columns of X are in {len(X.chunks[1])} chunks. Each pass over the "
@@ -74,7 +74,7 @@ def chunks_of(X: Any, like: Matrix, encoder: Encoder | None = None) -> Chunks:
         X = X.rechunk({1: -1})
     if isinstance(X._meta, np.ndarray) and X.dtype != like.stored.dtype:
         X = X.astype(like.stored.dtype)  # as scikit-learn reads rows in memory
-    return Chunks(parts_of(X), tuple(X.chunks[0]), like, source)
+    return ChunkedMatrix(parts_of(X), tuple(X.chunks[0]), like, source)
 
 
 def _numbers(table: Any, dtype: str) -> Array:
@@ -99,12 +99,12 @@ def map_partitions_to_array(
     return array_from_tasks(parts, counts, like, name="design")
 
 
-def split_like(X: Chunks, values: Any, name: str) -> list[Delayed]:
+def split_like(X: ChunkedMatrix, values: Any, name: str) -> list[Delayed]:
     """Split values for each row into one part for each chunk of X.
 
     Parameters
     ----------
-    X : Chunks
+    X : ChunkedMatrix
     values : array or column of any library or of Dask, a number or None
     name : str
         Name of the argument, for messages.
@@ -169,7 +169,7 @@ def _column(y: Any) -> Any:
     return y[y.columns[0]] if hasattr(type(y), "columns") else y[:, 0]
 
 
-def _split_in_memory(X: Chunks, values: Any, name: str) -> list[Delayed]:
+def _split_in_memory(X: ChunkedMatrix, values: Any, name: str) -> list[Delayed]:
     """Split values in memory into the chunks of X."""
     if np.isnan(X.row_counts).any():
         raise ValueError(
@@ -178,7 +178,7 @@ def _split_in_memory(X: Chunks, values: Any, name: str) -> list[Delayed]:
             "or find the sizes first: X.compute_chunk_sizes(), and for a table "
             "X.to_dask_array(lengths=True)."
         )
-    if not arrays.is_array(values):
+    if not arrays.is_foreign(values):
         values = np.asarray(native(values))
     check_n_rows(name, values.shape, X.shape[0])
     parts = X.cut(values)

@@ -18,7 +18,7 @@ from sklearn.utils.validation import validate_data
 
 from xlr import arrays, numpy_namespace
 from xlr.arrays import Array, Device, Namespace
-from xlr.data import Chunks, DenseMatrix, Matrix, as_matrix, canonical, is_matrix
+from xlr.data import ChunkedMatrix, DenseMatrix, Matrix, as_matrix, canonical, is_matrix
 from xlr.inputs.categories import Encoder, fit_encoder
 from xlr.inputs.dask_input import chunks_of, example_rows, map_partitions
 from xlr.inputs.tables import (
@@ -41,7 +41,7 @@ class Features:
 
     Attributes
     ----------
-    X : array, sparse CSR array, Matrix or Chunks of shape (n_samples, n_features)
+    X : array, sparse CSR array, Matrix or ChunkedMatrix, (n_samples, n_features)
         Floats, or booleans and integers of one or two bytes; a sparse matrix is in
         canonical form.
     xp, device
@@ -86,12 +86,12 @@ class Features:
     @property
     def dtype(self) -> Any:
         """Dtype of the computations: float32 or float64; the widest for integers."""
-        return self.X.dtype if isinstance(self.X, Chunks) else self.matrix.dtype
+        return self.X.dtype if isinstance(self.X, ChunkedMatrix) else self.matrix.dtype
 
     @property
     def stored(self) -> Any:
         """Array that holds the numbers of X in memory, or the chunks of X."""
-        return self.X if isinstance(self.X, Chunks) else self.matrix.stored
+        return self.X if isinstance(self.X, ChunkedMatrix) else self.matrix.stored
 
     @property
     def accumulation_dtype(self) -> Any:
@@ -124,7 +124,7 @@ def read_features(
 
     scikit-learn validates lists, tables, NumPy arrays and matrices of scipy.sparse. An
     array of another library stays on its device. With ``chunked``, arrays and tables
-    of Dask become :class:`Chunks`.
+    of Dask become :class:`ChunkedMatrix`.
 
     Raises
     ------
@@ -153,7 +153,7 @@ def read_features(
             names = _names(estimator, X, reset=reset)
         matrix = encoder.encode(X, partial(_numbers, estimator))
         return Features(matrix, matrix.xp, matrix.device, names, encoder)
-    if isinstance(X, np.ndarray) or not arrays.is_array(X):
+    if isinstance(X, np.ndarray) or not arrays.is_foreign(X):
         given, X = X, _numbers(estimator, X)
         names = _names(estimator, given if is_table(given) else X, reset=reset)
         if isinstance(arrays.entries(X), np.ndarray):
@@ -211,7 +211,7 @@ def _read_on_device(
         return Features(canonical(X.astype(dtype)), xp, device, names)
     if reset:  # predictions are differentiable
         X = arrays.without_gradient(X)
-    if (read := arrays.in_place(X, differentiable=not reset)) is not X:
+    if (read := arrays.numpy_view(X, differentiable=not reset)) is not X:
         X, given, xp, device = read, (xp, device), numpy_namespace, "cpu"
         dtype = arrays.floating_dtype(X, xp=xp)
     if not arrays.is_half(X):  # its blocks are converted, one at a time
@@ -251,7 +251,7 @@ def _numbers(estimator: Any, X: Any) -> Any:
     try:
         if is_table(X):
             numbers = to_matrix(X)
-            if arrays.is_array(numbers):
+            if arrays.is_foreign(numbers):
                 return numbers
         else:
             numbers = X if issparse(X) else np.asarray(X)

@@ -42,7 +42,7 @@ def read_labels(y: Any, n_samples: int) -> tuple[Array, Array]:
         _refuse_mixed_list(y)
         y = with_plain_integers(y)
         _refuse_matrix(y)
-        if arrays.is_array(y):
+        if arrays.is_foreign(y):
             y = y[:, 0] if y.ndim == 2 else y
         else:
             y = column_or_1d(y, warn=True)
@@ -95,7 +95,7 @@ def on_host(values: dict[str, Any]) -> dict[str, Any]:
 
 def _to_numpy(name: str, values: Any) -> Any:
     values = accept("y" if name == "y_true" else name, values)  # scikit-learn's name
-    if arrays.is_array(values):
+    if arrays.is_foreign(values):
         return arrays.to_host(values)
     values = with_plain_integers(values)
     return np.asarray(values) if hasattr(values, "__array__") else values
@@ -143,7 +143,7 @@ def _classes_and_codes(y: Array, *, xp: Namespace) -> tuple[Array, Array]:
     for libraries without data-dependent shapes.
     """
     capabilities = xp.__array_namespace_info__().capabilities()
-    host = arrays.in_place(y)
+    host = arrays.numpy_view(y)
     if not capabilities["data-dependent shapes"] or host is not y:
         classes, codes = _classes_and_codes(arrays.to_host(y), xp=numpy_namespace)
         device = arrays.device_of(y)
@@ -375,7 +375,7 @@ def read_entries(Y: Any, n_samples: int) -> tuple[Array, Array]:
     Y = accept("y", Y)
     Y = to_matrix(Y) if is_table(Y) else Y
     Y = Y.toarray() if arrays.is_sparse(Y) else Y
-    if not arrays.is_array(Y):
+    if not arrays.is_foreign(Y):
         try:  # scikit-learn reads the missing values of pandas as NaN
             allow_empty = {"ensure_min_samples": 0, "ensure_min_features": 0}
             Y = check_array(Y, ensure_all_finite=False, ensure_2d=False, **allow_empty)

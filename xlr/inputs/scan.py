@@ -15,8 +15,8 @@ from xlr import arrays, numpy_namespace
 from xlr.arrays import Array
 from xlr.dask_graph import call, literal, tree_reduce
 from xlr.data import (
-    ChunkedRows,
-    Chunks,
+    ChunkedData,
+    ChunkedMatrix,
     ColumnStatistics,
     Matrix,
     Targets,
@@ -37,7 +37,7 @@ from xlr.inputs.labels import (
 )
 from xlr.inputs.parameters import random_seed
 from xlr.inputs.weights import class_totals, place_weights, read_offset
-from xlr.threads import Workers
+from xlr.threads import ThreadPool
 
 # A sample holds at most one in ROWS_PER_SAMPLED_ROW of each chunk's rows. Its target
 # is the larger of SAMPLE_BYTES and SAMPLED_ROWS_PER_FEATURE rows per feature. The
@@ -72,7 +72,7 @@ def scan_rows(
     y: Any,
     sample_weight: Any,
     offset: Any,
-    pool: Workers,
+    pool: ThreadPool,
     *,
     statistics: ColumnStatistics | None = None,
 ) -> tuple[Array, np.ndarray, TrainingData, ColumnStatistics | None]:
@@ -84,7 +84,7 @@ def scan_rows(
         May have ``random_state``.
     features : Features
     y, sample_weight, offset : arrays
-    pool : Workers
+    pool : ThreadPool
     statistics : ColumnStatistics, default=None
         Known statistics of the columns of chunks. X is then not read, and there is no
         sample.
@@ -111,7 +111,7 @@ def scan_rows(
             "None."
         )
     given = {"y": y, "sample_weight": sample_weight, "offset": offset}
-    if isinstance(features.X, Chunks):
+    if isinstance(features.X, ChunkedMatrix):
         return _scan_chunks(estimator, features.X, given, statistics)
     for name, values in given.items():
         if values is not None and arrays.is_dask(values):
@@ -167,7 +167,7 @@ class ChunkSample(NamedTuple):
 
 def _scan_chunks(
     estimator: Any,
-    X: Chunks,
+    X: ChunkedMatrix,
     given: dict[str, Any],
     statistics: ColumnStatistics | None,
 ) -> tuple[Array, np.ndarray, TrainingData, ColumnStatistics | None]:
@@ -202,13 +202,13 @@ def _scan_chunks(
     # Later passes do not read the chunks without rows.
     X.tasks = [task if n else literal(None) for task, n in zip(X.tasks, X.row_counts)]
     targets = [call(recode, each, name="labels") for each in kept]
-    X.drawn, sample, sampled_targets = _shuffled_sample(drawn, recode, seed)
-    chunks = ChunkedRows(X, targets)
+    X.sample_ids, sample, sampled_targets = _shuffled_sample(drawn, recode, seed)
+    chunks = ChunkedData(X, targets)
     rows = TrainingData(sample, sampled_targets, chunks=chunks)
     return classes, totals, rows, column_stats if statistics is None else statistics
 
 
-def _split(X: Chunks, values: Any, name: str) -> list[Any]:
+def _split(X: ChunkedMatrix, values: Any, name: str) -> list[Any]:
     """Split labels, weights or an offset into one part for each chunk of X."""
     if not isinstance(values, SoftLabels):
         return split_like(X, values, name)
@@ -318,7 +318,7 @@ def _all_classes(chunks: list[ScannedTargets]) -> tuple[Array, np.ndarray]:
     return classes, totals
 
 
-def _to_draw(X: Chunks) -> list[int]:
+def _to_draw(X: ChunkedMatrix) -> list[int]:
     """Return the number of rows to draw from each chunk."""
     n_features = X.shape[1]
     row_bytes = n_features * X.like.xp.finfo(X.dtype).bits // 8
@@ -348,7 +348,7 @@ def _shuffled_sample(
 
     def joined(values: Iterable[Array | None]) -> Array | None:
         sampled = [each for each in values if each is not None]
-        return arrays.rows(xp.concat(sampled), order) if sampled else None
+        return arrays.take(xp.concat(sampled), order) if sampled else None
 
     row_ids = np.cumsum(sizes) - sizes
     row_ids = np.concatenate([n + each.row_ids for n, each in zip(row_ids, drawn)])

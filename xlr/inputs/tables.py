@@ -73,7 +73,7 @@ def accept(name: str, values: Any) -> Any:
                 f"value. Drop those rows, or fill the entries ({name}.filled)."
             )
         return values
-    is_known = arrays.is_sparse(values) or arrays.is_array(values)
+    is_known = arrays.is_sparse(values) or arrays.is_foreign(values)
     return values if is_known else native(values)
 
 
@@ -91,7 +91,7 @@ def as_real(values: Any, name: str) -> Array:
             f"{name} must be dense; got a sparse {type(values).__name__} of shape "
             f"{tuple(values.shape)}. Pass {name}.toarray()."
         )
-    if not arrays.is_array(values):
+    if not arrays.is_foreign(values):
         values = np.asarray(values)
         try:
             values = values if values.dtype.kind in "biufcmM" else values.astype(float)

@@ -180,7 +180,7 @@ def read_start(
     return starts[0], starts[1]
 
 
-def without_infinity(intercept: Array) -> np.ndarray:
+def finite_intercepts(intercept: Array) -> np.ndarray:
     """Return intercepts on the host, with zero for a class that a fit left out."""
     return np.nan_to_num(arrays.to_host(intercept), posinf=0.0, neginf=0.0)
 

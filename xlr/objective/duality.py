@@ -63,13 +63,13 @@ def duality_gap(
     """
     xp, ridge = objective.xp, objective.penalty.curvature
     of_loss = at.gradient - objective.penalty_curvature * parameters
-    gradient = objective.by_class(of_loss)
+    gradient = objective.coefficients(of_loss)
     of_intercept = xp.zeros_like(gradient[:, :, 0])
     if objective.fit_intercept:
         of_intercept = xp.reshape(of_loss, (*of_intercept.shape, -1))[:, :, -1]
 
     # 1. The entropy, and theta.
-    penalty = objective.penalty.value(objective.by_class(parameters), xp=xp)
+    penalty = objective.penalty.value(objective.coefficients(parameters), xp=xp)
     entropy = at.value - penalty - xp.vecdot(parameters, of_loss)
     theta = _mixing_share(objective, of_intercept)
     # 2. The interval of -g, and the conjugate of the penalty on it.

@@ -101,7 +101,7 @@ class BlockHessian:
 
     def select(self, models: np.ndarray) -> BlockHessian:
         """Return the Hessian of some models, by their indices, which may repeat."""
-        blocks, penalty = (arrays.rows(x, models) for x in (self.blocks, self.penalty))
+        blocks, penalty = (arrays.take(x, models) for x in (self.blocks, self.penalty))
         return BlockHessian(blocks, penalty, self.rounding, xp=self._xp)
 
     def solver(self, added: Array | None) -> Callable[[Array], Array]:
@@ -161,7 +161,7 @@ class PooledHessian:
     def select(self, models: np.ndarray) -> PooledHessian:
         """Return the Hessian of some models, by their indices, which may repeat."""
         terms = self._curvature, self._gram, self._penalty
-        curvature, gram, penalty = (arrays.rows(term, models) for term in terms)
+        curvature, gram, penalty = (arrays.take(term, models) for term in terms)
         return PooledHessian(curvature, gram, penalty, self._rounding, xp=self._xp)
 
     def solver(self, added: Array | None) -> Callable[[Array], Array]:
@@ -205,7 +205,7 @@ class DiagonalHessian:
 
     def select(self, models: np.ndarray) -> DiagonalHessian:
         """Return the Hessian of some models, by their indices, which may repeat."""
-        return DiagonalHessian(arrays.rows(self.diagonal, models), xp=self._xp)
+        return DiagonalHessian(arrays.take(self.diagonal, models), xp=self._xp)
 
     def solver(self, added: Array | None) -> Callable[[Array], Array]:
         """Return a function that solves (H + diag(added)) x = b, by a division."""

@@ -45,7 +45,7 @@ class JeffreysTerm:
         """Return the term and its gradient, in two passes; NaN if I is singular."""
         xp = objective.xp
         # The softmax is invariant to a shift of all classes: leave out the first.
-        first = objective.column_size * (objective.n_outputs > 1)
+        first = objective.output_size * (objective.n_outputs > 1)
         information = objective.loss_hessian(parameters)[:, first:, first:]
         factor = arrays.cholesky(information[0, :, :], xp=xp)
         half_log_determinant = xp.sum(xp.log(xp.linalg.diagonal(factor)))

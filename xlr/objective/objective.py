@@ -165,8 +165,8 @@ class Objective:
         self.n_samples, self.n_features = data.n_samples, data.n_features
         self.n_models, self.n_outputs = data.targets.n_models, loss.n_outputs
         self.n_columns = self.n_models * self.n_outputs
-        self.column_size = self.n_features + fit_intercept
-        self.n_parameters = self.n_outputs * self.column_size
+        self.output_size = self.n_features + fit_intercept
+        self.n_parameters = self.n_outputs * self.output_size
         self.rounding = float(self.xp.finfo(data.dtype).eps)
         self.value_rounding = VALUE_ROUNDINGS * self.rounding
         self.accumulation_rounding = float(self.xp.finfo(self.accumulation_dtype).eps)
@@ -217,7 +217,7 @@ class Objective:
         """Return the objective of some models, by their indices on the host."""
         if models.shape[0] == self.n_models:
             return self
-        weight = arrays.rows(self.total_weight, models)
+        weight = arrays.take(self.total_weight, models)
         penalty = self.penalty.select(models)
         return self._with(self.data.select(models), penalty, total_weight=weight)
 
@@ -269,12 +269,12 @@ class Objective:
 
     def split(self, parameters: Array) -> tuple[Array, Array | None]:
         """Return coefficients, (n, n_features), and intercepts, (n,) or None."""
-        columns = self.xp.reshape(parameters, (-1, self.column_size))
+        columns = self.xp.reshape(parameters, (-1, self.output_size))
         if self.fit_intercept:
             return columns[:, :-1], columns[:, -1]
         return columns, None
 
-    def by_class(self, parameters: Array) -> Array:
+    def coefficients(self, parameters: Array) -> Array:
         """Return the coefficients: (n_models, n_outputs, n_features)."""
         columns = self.xp.reshape(parameters, (self.n_models, self.n_outputs, -1))
         return columns[:, :, : self.n_features]
@@ -309,7 +309,7 @@ class Objective:
         """
         if not self.loss.shift_invariant:
             return vector
-        shape = self.n_models, self.n_outputs, self.column_size
+        shape = self.n_models, self.n_outputs, self.output_size
         by_class = self.xp.reshape(vector, shape)
         mean = self.xp.sum(by_class, axis=1, keepdims=True) / self.n_outputs
         by_class = by_class - mean
@@ -333,7 +333,7 @@ class Objective:
         """
         if not self.loss.shift_invariant or self.non_smooth is None:
             return parameters
-        xp, shape = self.xp, (self.n_models, self.n_outputs, self.column_size)
+        xp, shape = self.xp, (self.n_models, self.n_outputs, self.output_size)
         by_class = xp.reshape(parameters, shape)
         half, over_classes = self.n_outputs // 2, {"axis": 1, "keepdims": True}
         # 1. For an L1 penalty: the median at zero.
@@ -402,15 +402,15 @@ class Objective:
             direction,
             width=self._width,
         )
-        gradient = self.penalty.gradient(self.by_class(parameters), xp=xp)
-        penalty = xp.sum(gradient * self.by_class(direction), axis=(1, 2))
+        gradient = self.penalty.gradient(self.coefficients(parameters), xp=xp)
+        penalty = xp.sum(gradient * self.coefficients(direction), axis=(1, 2))
         return total / self.total_weight + penalty
 
     def with_penalty_of(
         self, other: Objective, parameters: Array, at: Evaluation
     ) -> Evaluation:
         """Return F and its gradient, from those of another penalty, without a pass."""
-        coef, xp = self.by_class(parameters), self.xp
+        coef, xp = self.coefficients(parameters), self.xp
         value = self.penalty.value(coef, xp=xp) - other.penalty.value(coef, xp=xp)
         change = self.penalty_gradient(parameters) - other.penalty_gradient(parameters)
         return Evaluation(at.value + value, at.gradient + change)
@@ -419,7 +419,7 @@ class Objective:
 
     def penalty_gradient(self, parameters: Array) -> Array:
         """Return the gradient of the smooth penalty: (n_models, n_parameters)."""
-        gradient = self.penalty.gradient(self.by_class(parameters), xp=self.xp)
+        gradient = self.penalty.gradient(self.coefficients(parameters), xp=self.xp)
         return self.per_parameter(gradient)
 
     @cached_property
@@ -471,7 +471,7 @@ class Objective:
 
     def shares_hessian(self, parameters: Array) -> bool:
         """Return whether the Hessian of the loss is the same for all models."""
-        may_share = self.loss.is_canonical and self.data.targets.weighs_alike
+        may_share = self.loss.is_canonical and self.data.targets.has_shared_weights
         if self.n_models == 1 or not may_share:
             return False
         return bool(arrays.to_host(self.xp.all(parameters == parameters[:1, :])))
@@ -522,7 +522,7 @@ class Objective:
 
     def class_hessians(self, parameters: Array) -> BlockHessian:
         """Return the blocks of the Hessian of single classes, in float32."""
-        xp, q = self.xp, self.column_size
+        xp, q = self.xp, self.output_size
         matrix = self.loss_hessian(parameters, by_class=True)
         blocks = xp.reshape(matrix, (self.n_models, self.n_outputs, q, q))
         blocks = blocks / self.total_weight[:, None, None, None]
@@ -543,7 +543,7 @@ class Objective:
         )
         gram = bordered(*sums, xp=xp) if self.fit_intercept else sums[0]
         penalty = self.penalty_curvature
-        shape = self.n_models, self.n_outputs, self.column_size
+        shape = self.n_models, self.n_outputs, self.output_size
         return PooledHessian(
             total / self.total_weight[:, None],
             gram / xp.sum(total, axis=1)[:, None, None],
@@ -563,7 +563,7 @@ class Objective:
         penalty and bounds, and small for parameters with bounds alone. It is 0 for all
         others, where a penalty determines the shift.
         """
-        xp, n, k, q = self.xp, self.n_models, self.n_outputs, self.column_size
+        xp, n, k, q = self.xp, self.n_models, self.n_outputs, self.output_size
         diagonal = xp.reshape(xp.linalg.diagonal(matrix), (n, k, q))
         delta = xp.sum(diagonal, axis=1) / k**2
         rounding = self.accumulation_rounding * xp.max(delta, axis=1, keepdims=True)
@@ -634,10 +634,10 @@ class Objective:
         factorisation, it is the diagonal.
         """
         product_cost = self.data.product_cost
-        cost = self.data.gram_cost + self.column_size**3 / 3
+        cost = self.data.gram_cost + self.output_size**3 / 3
         if cost >= MAX_ESTIMATE_PRODUCTS * product_cost:
             return DiagonalHessian(self.hessian_diagonal(parameters), xp=self.xp)
-        size = self.n_columns * self.column_size**2
+        size = self.n_columns * self.output_size**2
         max_size = max(MAX_SMALL_ARRAY, MAX_SHARE_OF_X * product_cost)
         if self.n_outputs > 1 and size > max_size:
             return self.pooled_hessian(parameters)

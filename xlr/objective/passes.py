@@ -28,7 +28,7 @@ def logits(block: Block, loss: Loss, parameters: Array) -> Array:
     return eta if block.offset is None else eta + block.offset[:, None, :]
 
 
-@arrays.pure
+@arrays.compilable
 def largest_logit(block: Block, loss: Loss, parameters: Array) -> tuple[Array]:
     """Return the largest absolute value of the logits without offset: (n_models,)."""
     eta = logits(block._replace(offset=None), loss, parameters)
@@ -40,7 +40,7 @@ def larger(a: tuple[Array], b: tuple[Array]) -> tuple[Array]:
     return (arrays.namespace(a[0]).maximum(a[0], b[0]),)
 
 
-@arrays.pure
+@arrays.compilable
 def value_and_gradient(
     block: Block, loss: Loss, parameters: Array
 ) -> tuple[Array, Array, Array]:
@@ -54,7 +54,7 @@ def value_and_gradient(
     return value, block.matrix.transpose_matvec(residual, total), total
 
 
-@arrays.pure
+@arrays.compilable
 def directional_derivative(
     block: Block, loss: Loss, parameters: Array, direction: Array
 ) -> tuple[Array]:
@@ -76,13 +76,13 @@ def curvature(block: Block, loss: Loss, parameters: Array) -> Curvature:
     return Curvature(h * (block.xp.sqrt(weights) if coupled else weights), coupled)
 
 
-@arrays.pure
+@arrays.compilable
 def curvature_values(block: Block, loss: Loss, parameters: Array) -> Array:
     """Return the values of :func:`curvature`: (n_rows, n_models, n_outputs)."""
     return curvature(block, loss, parameters).values
 
 
-@arrays.pure
+@arrays.compilable
 def hessian_product(
     block: Block,
     loss: Loss,
@@ -94,7 +94,7 @@ def hessian_product(
     return product_with_curvature(block, loss, coupled, direction, h)
 
 
-@arrays.pure
+@arrays.compilable
 def product_with_curvature(
     block: Block,
     loss: Loss,
@@ -111,7 +111,7 @@ def product_with_curvature(
     return block.matrix.transpose_matvec(residual, total), total
 
 
-@arrays.pure
+@arrays.compilable
 def hessian_diagonal(
     block: Block, loss: Loss, parameters: Array
 ) -> tuple[Array, Array]:
@@ -123,7 +123,7 @@ def hessian_diagonal(
     return diagonal, xp.sum(h, axis=0, dtype=block.accumulation_dtype)
 
 
-@arrays.pure
+@arrays.compilable
 def gram_sums(
     block: Block,
     loss: Loss,
@@ -190,7 +190,7 @@ def outer_sums(block: Block, U: Array, dtype: Any) -> tuple[Array, Array, Array]
     return gram, xp.reshape(margin, (n, m, -1)), xp.reshape(total, (n, m, m))
 
 
-@arrays.pure
+@arrays.compilable
 def pooled_sums(
     block: Block, loss: Loss, parameters: Array, dtype: Any
 ) -> tuple[Array, ...]:
@@ -205,7 +205,7 @@ def pooled_sums(
     return total, *outer_sums(block, u, dtype)
 
 
-@arrays.pure
+@arrays.compilable
 def squared_rows(block: Block, fit_intercept: bool) -> tuple[Array]:
     """Return the weighted sum of the squared rows: (n_models or 1,).
 
@@ -218,13 +218,13 @@ def squared_rows(block: Block, fit_intercept: bool) -> tuple[Array]:
     return (squares,)
 
 
-@arrays.pure
+@arrays.compilable
 def row_weight(block: Block) -> tuple[Array]:
     """Return the sum of the weights that all models share: (1,)."""
     return (block.xp.sum(block.row_weights, axis=0, dtype=block.accumulation_dtype),)
 
 
-@arrays.pure
+@arrays.compilable
 def offset_size(block: Block) -> tuple[Array]:
     """Return the weighted sum of the largest size of each row's offsets: (1,)."""
     largest = block.xp.max(block.xp.abs(block.offset), axis=1, keepdims=True)

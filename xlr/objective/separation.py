@@ -163,7 +163,9 @@ def find_separation(
     # less time than its Hessian.
     certify = 2 * cone.free.size >= objective.n_parameters
     size = SAMPLED_ROWS_PER_PARAMETER * objective.n_parameters
-    if certify and size <= min(objective.n_samples // 2, objective.data.n_drawable):
+    if certify and size <= min(
+        objective.n_samples // 2, objective.data.max_sample_size
+    ):
         # If a sample of the rows has a finite optimum, all rows have one.
         sample = objective.sample(size, 0)
         share = arrays.to_host(sample.total_weight / objective.total_weight)
@@ -200,7 +202,7 @@ def _has_optimum(
     is_one_sided = (cone.lower + cone.upper != 0).any()
     if is_one_sided or objective.n_parameters > MAX_HESSIAN_PARAMETERS:
         return False
-    if objective.n_samples < objective.column_size:
+    if objective.n_samples < objective.output_size:
         return False
     hessian, free = objective.hessian_on_host(parameters), cone.free
     hessian = hessian[np.ix_(free, free)]
@@ -335,7 +337,7 @@ def _simplest_direction(
     free = cone.free
     A = constraints[:, free]
     m, q = A.shape
-    is_coef = free % objective.column_size < objective.n_features
+    is_coef = free % objective.output_size < objective.n_features
     # d is a difference of two non-negative vectors; a limited side stays zero.
     sides = np.concatenate([cone.upper[free], -cone.lower[free]])
     limits = np.concatenate([np.where(sides > 0, np.inf, 0.0), np.ones(m)])

@@ -87,7 +87,7 @@ class ActiveSet:
         # 2. Predicted decrease: by the working set, and by a Newton step for each other
         # feature, g^2 / (2 h).
         gradient = objective.minimum_norm_subgradient(parameters, at.gradient)
-        coef = objective.by_class(gradient)
+        coef = objective.coefficients(gradient)
         outside = xp.astype(objective.place(~features) > 0, coef.dtype)
         decrease = xp.sum((coef * outside) ** 2, axis=(1, 2)) / (2 * OUTSIDE_CURVATURE)
         decrease = decrease + objective.place(solution.decrease)

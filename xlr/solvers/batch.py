@@ -76,7 +76,7 @@ class Batch:
         models, values = zip(*self.ended, (self.running, (parameters, *at)))
         order = np.argsort(np.concatenate(models))
         concat = self.objective.xp.concat
-        joined = (arrays.rows(concat(list(field)), order) for field in zip(*values))
+        joined = (arrays.take(concat(list(field)), order) for field in zip(*values))
         return next(joined), Evaluation(*joined)
 
 
@@ -87,7 +87,7 @@ def _select(field: Any, models: np.ndarray) -> Any:
     a new one.
     """
     if hasattr(field, "shape"):
-        return arrays.rows(field, models)
+        return arrays.take(field, models)
     if hasattr(field, "select"):
         return field.select(models)
     if isinstance(field, tuple):

@@ -65,12 +65,12 @@ class LBFGS:
 
     def min_sample_size(self, objective: Objective) -> float:
         """Return the minimum rows of a sample for the curvature of a class."""
-        return ROWS_PER_FEATURE * objective.column_size
+        return ROWS_PER_FEATURE * objective.output_size
 
     def model_bytes(self, objective: Objective) -> int:
         """Return the bytes of the pairs and of the estimate."""
         pairs = self.n_pairs * objective.n_parameters
-        estimate = objective.n_outputs * objective.column_size**2
+        estimate = objective.n_outputs * objective.output_size**2
         return 8 * 3 * (pairs + estimate)
 
     def init(self, objective: Objective, start: Start) -> LBFGSState:

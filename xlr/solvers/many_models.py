@@ -72,8 +72,8 @@ def minimise_models(
         models_of_step = np.arange(step * per_step, (step + 1) * per_step)
         for models in np.array_split(models_of_step, n_slices):
             earlier = [solution.parameters for solution in solutions]
-            later = arrays.rows(start, np.arange(models[-1] + 1, objective.n_models))
-            guess = earlier[-n_slices] if step > 0 else arrays.rows(start, models)
+            later = arrays.take(start, np.arange(models[-1] + 1, objective.n_models))
+            guess = earlier[-n_slices] if step > 0 else arrays.take(start, models)
             callback = _with_other_slices(earlier, later, on_iteration, objective)
             part = objective.select(models)
             first_start = find_start(solver, part, guess, seed)

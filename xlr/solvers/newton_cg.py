@@ -82,12 +82,12 @@ class NewtonCG:
 
     def min_sample_size(self, objective: Objective) -> float:
         """Return the minimum rows of a sample for the curvature of a class."""
-        return ROWS_PER_FEATURE * objective.column_size
+        return ROWS_PER_FEATURE * objective.output_size
 
     def model_bytes(self, objective: Objective) -> int:
         """Return the bytes of the curvature of all rows and of the preconditioner."""
         rows = objective.n_samples * objective.n_outputs
-        return 8 * (rows + 3 * objective.n_outputs * objective.column_size**2)
+        return 8 * (rows + 3 * objective.n_outputs * objective.output_size**2)
 
     def init(self, objective: Objective, start: Start) -> NewtonCGState:
         parameters, at, multiplier = *start[:2], objective.in_float32()

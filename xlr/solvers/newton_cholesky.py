@@ -188,7 +188,7 @@ def _renewed(
 ) -> tuple[BlockHessian, tuple[quasi_newton.Pair, ...]]:
     """Return the Hessian and the pairs, with a new Hessian for some of the models."""
     models = np.nonzero(renew)[0]
-    new = objective.select(models).hessian(arrays.rows(parameters, models))
+    new = objective.select(models).hessian(arrays.take(parameters, models))
     hessian = hessian.replace(models, new)
     return hessian, tuple(pair.without(renew) for pair in pairs)
 

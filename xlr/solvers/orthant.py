@@ -67,7 +67,7 @@ def best_shift(objective: Objective, parameters: Array) -> tuple[Array, Array | 
     if shifted is parameters:
         return parameters, 0.0
     before, after = (
-        objective.penalty.value(objective.by_class(each), xp=objective.xp)
+        objective.penalty.value(objective.coefficients(each), xp=objective.xp)
         for each in (parameters, shifted)
     )
     return shifted, before - after

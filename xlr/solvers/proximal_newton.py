@@ -158,7 +158,7 @@ def _renewed(objective: Objective, state: ProximalNewtonState) -> ProximalNewton
     renew &= np.isfinite(state.last_optimality)  # not before the first step
     models = np.nonzero(renew)[0]
     if models.size:
-        parameters = arrays.rows(state.parameters, models)
+        parameters = arrays.take(state.parameters, models)
         hessian = objective.select(models).hessian(parameters)
         for model, new in zip(models, _quadratics(hessian)):
             state.quadratics[model] = new

@@ -63,7 +63,7 @@ def find_start(
         objective.n_samples // MIN_ROWS_PER_SAMPLED,
         MAX_SAMPLED_PER_PARAMETER * objective.n_parameters,
     )
-    size = min(size, objective.data.n_drawable)
+    size = min(size, objective.data.max_sample_size)
     if size < min_size:
         return _or_zeros(objective, start)
     return _on_sample(solver, objective, start, size, seed)
@@ -116,9 +116,9 @@ def _on_all_rows(
     The last two parameters are the result of :meth:`Objective.without_resampling`.
     """
     _, first = np.unique(model_of, return_index=True)
-    first_start = find_start(solver, all_rows, arrays.rows(start, first), seed)
+    first_start = find_start(solver, all_rows, arrays.take(start, first), seed)
     solution = _nearly_minimised(solver, all_rows, first_start, objective.n_samples)
-    parameters = arrays.rows(solution.parameters, model_of)
+    parameters = arrays.take(solution.parameters, model_of)
     at = objective.value_and_gradient(parameters)
     return Start(parameters, at, Surrogate(all_rows.in_float32(), model_of))
 

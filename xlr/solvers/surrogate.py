@@ -56,7 +56,7 @@ class Surrogate:
         if self.model_of is None:
             return derivative(self.objective, parameters)
         _, first = np.unique(self.model_of, return_index=True)
-        shared = derivative(self.objective, arrays.rows(parameters, first))
+        shared = derivative(self.objective, arrays.take(parameters, first))
         return shared.select(self.model_of)
 
     def select(self, models: np.ndarray) -> Surrogate:

@@ -97,7 +97,7 @@ class WorkingSet:
         if features is None:
             return solution.parameters, solution.at, solution, self._mask
         coef, intercept = part.split(solution.parameters)
-        coef = arrays.spread(coef, features, objective.n_features, xp=xp)
+        coef = arrays.scatter_columns(coef, features, objective.n_features, xp=xp)
         parameters = objective.join(coef, intercept)
         at = objective.value_and_gradient(parameters)
         return parameters, at, solution, self._mask
@@ -226,4 +226,6 @@ def _likely(objective: Objective, needed: np.ndarray, at: Evaluation) -> np.ndar
 def _largest(objective: Objective, values: Array) -> np.ndarray:
     """Return the largest entry of each feature: (n_features,), on the host."""
     values = objective.xp.astype(values, objective.accumulation_dtype)
-    return arrays.to_host(objective.xp.max(objective.by_class(values)[0, :, :], axis=0))
+    return arrays.to_host(
+        objective.xp.max(objective.coefficients(values)[0, :, :], axis=0)
+    )
