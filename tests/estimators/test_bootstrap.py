@@ -65,6 +65,14 @@ def test_bootstrap_intervals_are_percentiles():
             result.interval(level)
 
 
+def test_bootstrap_intervals_of_infinite_intercepts_have_no_nan():
+    # At level 0.5, the ends are the second and the fourth of five replicates.
+    intercept = np.asarray([[-np.inf], [-np.inf], [0.0], [1.0], [2.0]])
+    result = xlr.BootstrapResult(np.zeros((5, 1, 1)), intercept, np.ones(5, dtype=bool))
+    low, high = result.interval(0.5)["intercept"]
+    assert (low.item(), high.item()) == (-np.inf, 1.0)
+
+
 def test_bootstrap_spread_is_the_asymptotic_error():
     # If the model is right, the standard deviation of the replicates estimates the
     # standard error. This is the root of the diagonal of (X' diag(p(1-p)) X)^-1.

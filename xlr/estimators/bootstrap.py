@@ -88,8 +88,9 @@ def _quantile(values: Array, q: float) -> Array:
     position = q * (kept.size - 1)
     below = math.floor(position)
     fraction = position - below
-    above = below + (fraction > 0)  # 0 * inf is NaN
-    return (1 - fraction) * ordered[below, ...] + fraction * ordered[above, ...]
+    if fraction == 0:  # 0 * inf is NaN
+        return ordered[below, ...]
+    return (1 - fraction) * ordered[below, ...] + fraction * ordered[below + 1, ...]
 
 
 def bootstrap(

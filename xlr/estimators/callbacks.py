@@ -35,7 +35,7 @@ class FitCallbacks:
     ----------
     estimator : estimator with CallbackSupportMixin
     max_iter : int or None
-        Maximum number of iterations of the fit. None if groups, slices or steps of a path
+        Maximum number of iterations of the fit. None if groups, slices or path steps
         may each take the ``max_iter`` of the estimator.
     X, y : arrays
     **metadata
