@@ -72,11 +72,12 @@ def _blas_of_one_thread() -> Iterator[None]:
     try:
         with _lock:
             _fits.add(fit)
-            libraries = _blas_libraries()
             if not _user_threads:
+                libraries = _blas_libraries()
                 _user_threads.extend([(each, each.num_threads) for each in libraries])
-            for library in libraries:
-                library.set_num_threads(1)
+            for library, n_threads in _user_threads:
+                if n_threads > 1:
+                    library.set_num_threads(1)
         yield
     finally:
         interrupted = None
@@ -103,7 +104,8 @@ def _end(fit: object) -> None:
 def _restore() -> None:
     """Restore the threads of BLAS before the first fit."""
     for library, n_threads in _user_threads:
-        library.set_num_threads(n_threads)
+        if n_threads > 1:
+            library.set_num_threads(n_threads)
     _user_threads.clear()
 
 
@@ -211,10 +213,10 @@ def thread_pool(x: Array, n_jobs: int | None) -> Iterator[ThreadPool]:
         with device, full_precision(entries), arrays.memory_errors(entries):
             yield SERIAL_POOL
         return
-    pool = ThreadPool(available_threads(n_jobs))
     # An ExitStack would leave exceptions in reference cycles. After Ctrl-C, contexts
     # would then end only with the garbage collector.
     with _blas_of_one_thread():
+        pool = ThreadPool(available_threads(n_jobs))
         try:
             yield pool
         finally:

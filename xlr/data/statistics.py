@@ -216,6 +216,8 @@ def without_outliers(matrix: Matrix, statistics: ColumnStatistics) -> ColumnStat
     mean, std = arrays.to_host(xp.stack([statistics.mean, statistics.std]))
     _, gap, n_gaps = _gap_statistics(matrix, SAMPLED_ROWS)
     is_outlying = (std > MIN_OUTLIER_RATIO * gap * n_gaps) & (gap > 0)
+    if not (is_outlying | (n_gaps < MIN_GAPS)).any():
+        return statistics
     # Few rows hold most of the squares of a column that is not of zeros and ones.
     squares = mean * mean + std * std
     is_rare = (n_gaps < MIN_GAPS) & (n_samples * mean * mean < MAX_RARE_ROWS * squares)

@@ -212,7 +212,7 @@ def try_step(
         *scalars,
     )
     value, optimality, norm, before, after, *others = _on_host(on_device, xp=xp)
-    now = Diagnostics(value, optimality, norm, np.zeros_like(value))
+    now = Diagnostics(value, optimality, norm, np.zeros(objective.n_models))
     return Trial(target, at, subgradient, now, before, after, others)
 
 
