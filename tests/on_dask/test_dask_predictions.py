@@ -176,7 +176,7 @@ def test_score_does_not_depend_on_chunk_sizes(edges, unknown, weight):
     assert model.score(**lazy) == pytest.approx(model.score(**rows), rel=1e-14)
 
 
-def test_score_of_no_rows_or_zero_weights_is_refused():
+def test_score_of_chunks_refuses_wrong_arguments():
     model = xlr.LogisticRegression().fit(X, CODES)
     with pytest.raises(ValueError, match="nothing to score"):
         model.score(lazily(X[:0], (0, 0)), CODES[:0])
