@@ -1,4 +1,4 @@
-"""Matrices: each method of each kind against plain NumPy."""
+"""Matrices: each method of each kind agrees with plain NumPy."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from xlr.data import (
 # On JAX, test_jax_tracing.py tests these by a compiled fit.
 pytestmark = [
     pytest.mark.slow_on_jax,
-    # Of finite numbers: BLAS sets the flag at times. Fits ignore it too.
+    # BLAS sets this flag for finite numbers at times; fits ignore it too.
     pytest.mark.filterwarnings("ignore:invalid value encountered in matmul"),
 ]
 
@@ -29,7 +29,7 @@ RNG = np.random.default_rng(0)
 # Multiples of 1/8 are exact in float32.
 ENTRIES = RNG.integers(-16, 17, size=(N, P)) / 8 * (RNG.random((N, P)) < 0.5)
 ENTRIES[:, 4] = 0
-# Levels of three columns, with rows without a level, and levels without rows.
+# Codes of three columns. -1 is no level, and some levels have no rows.
 CODES = RNG.integers(-1, [[3, 0, 2]], size=(N, 3))
 CODES[:, 1] = 0
 LEVELS = 3, 2, 3
@@ -41,8 +41,10 @@ WEIGHTS = RNG.integers(0, 9, size=(N, M)) / 8
 SCALE = np.asarray([1.0, 0.5, 2.0, 4.0, 1.0])
 # The last column is constant.
 VARIES = np.asarray([1.0, 1.0, 1.0, 1.0, 0.0])
+# Means near zero, and means that cancel digits of float32.
 NEAR = np.asarray([0.0, 1.0, -2.0, 0.5, 3.0])
 FAR = np.asarray([0.0, 200.0, -3000.0, 2.0**16, 3.0])
+# Means of the scaler of each kind of matrix; None is no scaler.
 MEANS = {
     "dense": None,
     "dense near": NEAR,
@@ -68,23 +70,23 @@ def matrix(request, backend, monkeypatch, place, dtype, sum_dtype):
     if form != "dense in one block":
         monkeypatch.setattr(arrays, "block_bytes", lambda x: 64)
     mean = MEANS[form]
-    X = numbers = ENTRIES if mean is None else ENTRIES + mean
+    X = entries = ENTRIES if mean is None else ENTRIES + mean
     if "sparse" in form:
         made = SparseMatrix(csr(place(X)), xp=xp)
     elif "categorical" in form:
         codes = xp.asarray(CODES[:, :2], device=backend.device)
         made = CategoricalMatrix(codes, LEVELS[:2], getattr(xp, dtype), xp=xp)
-        numbers = np.concatenate(ONE_HOT[:2], axis=1)
+        entries = np.concatenate(ONE_HOT[:2], axis=1)
     elif "split" in form:
         codes = xp.asarray(CODES[:, 2], device=backend.device)
         made = SplitMatrix([place(X[:, :2]), CategoricalMatrix(codes, 3, xp=xp)])
-        numbers = np.concatenate([X[:, :2], ONE_HOT[2]], axis=1)
+        entries = np.concatenate([X[:, :2], ONE_HOT[2]], axis=1)
     else:
         made = DenseMatrix(place(X), xp=xp)
     if mean is None:
-        return made, numbers
+        return made, entries
     parts = (place(part, sum_dtype) for part in (mean, SCALE, VARIES))
-    return made.standardized(Scaler(*parts)), (numbers - mean) / SCALE
+    return made.standardized(Scaler(*parts)), (entries - mean) / SCALE
 
 
 def csr(X):
@@ -113,19 +115,19 @@ def rows_of(matrix, start=0, stop=N):
 
 
 def test_matvec_is_x_times_coefficients(matrix, place, sum_dtype, close):
-    made, Z = matrix
+    X, Z = matrix
     coef, intercept = place(COEF, sum_dtype), place(INTERCEPT, sum_dtype)
-    close(rows_of(made).matvec(coef, intercept), Z @ COEF.T + INTERCEPT)
-    close(rows_of(made).matvec(coef), Z @ COEF.T)
-    close(rows_of(made).matvec(coef[:1, :]), Z @ COEF[:1].T)
+    close(rows_of(X).matvec(coef, intercept), Z @ COEF.T + INTERCEPT)
+    close(rows_of(X).matvec(coef), Z @ COEF.T)
+    close(rows_of(X).matvec(coef[:1, :]), Z @ COEF[:1].T)
 
 
 def test_transpose_matvec_is_residuals_times_x(matrix, place, sum_dtype, close):
-    made, Z = matrix
+    X, Z = matrix
     for columns in (RESIDUAL, RESIDUAL[:, :1]):
         total = place(columns.sum(axis=0), sum_dtype)
         for known in (total, None):
-            found = rows_of(made).transpose_matvec(place(columns), known)
+            found = rows_of(X).transpose_matvec(place(columns), known)
             close(found, columns.T @ Z, as_dtype=sum_dtype)
 
 
@@ -133,31 +135,31 @@ def test_transpose_matvec_is_residuals_times_x(matrix, place, sum_dtype, close):
 def test_sandwich_is_the_gram_matrix_of_weighted_rows(
     m, matrix, place, sum_dtype, close
 ):
-    made, Z = matrix
+    X, Z = matrix
     A = (RESIDUAL[:, :m, None] * Z[:, None, :]).reshape(N, -1)
-    found = rows_of(made).sandwich(place(RESIDUAL[:, :m]))
+    found = rows_of(X).sandwich(place(RESIDUAL[:, :m]))
     close(found, A.T @ A, as_dtype=sum_dtype)
     np.testing.assert_allclose(to_numpy(found), to_numpy(found).T, atol=1e-3)
 
 
 def test_sandwich_diagonal_weighs_the_squares(matrix, place, sum_dtype, close):
-    made, Z = matrix
-    found = rows_of(made).sandwich_diagonal(place(WEIGHTS))
+    X, Z = matrix
+    found = rows_of(X).sandwich_diagonal(place(WEIGHTS))
     close(found, WEIGHTS.T @ Z**2, as_dtype=sum_dtype)
     assert (to_numpy(found) >= 0).all()
 
 
-def test_take_rows_takes_slices_and_numbers(matrix, backend, close):
-    made, Z = matrix
-    close(rows_of(made, 3, 9).to_dense(), Z[3:9])
-    numbers = backend.xp.asarray([5, 0, 0, 22], device=backend.device)
-    close(made.take_rows(numbers).to_dense(), Z[[5, 0, 0, 22]])
-    close(made.take_rows(numbers[:0]).to_dense(), Z[:0])
+def test_take_rows_takes_slices_and_indices(matrix, backend, close):
+    X, Z = matrix
+    close(rows_of(X, 3, 9).to_dense(), Z[3:9])
+    indices = backend.xp.asarray([5, 0, 0, 22], device=backend.device)
+    close(X.take_rows(indices).to_dense(), Z[[5, 0, 0, 22]])
+    close(X.take_rows(indices[:0]).to_dense(), Z[:0])
 
 
 def test_take_columns_keeps_all_rows(matrix, backend, place, sum_dtype, close):
-    made, Z = matrix
-    some = made.take_columns(backend.xp.asarray([1, 3], device=backend.device))
+    X, Z = matrix
+    some = X.take_columns(backend.xp.asarray([1, 3], device=backend.device))
     assert some.shape == (N, 2)
     close(rows_of(some).to_dense(), Z[:, [1, 3]])
     found = rows_of(some).transpose_matvec(place(RESIDUAL))
@@ -176,13 +178,16 @@ def test_sparse_sandwich_of_wide_rows_is_the_gram_matrix(density, m):
     np.testing.assert_allclose(found, A.T @ A, atol=1e-12)
 
 
-# -- scalers ---------------------------------------------------------------------------
+# -- refusals --------------------------------------------------------------------------
 
 
 WRONG_PARTS = {
     "no parts": ([], "parts is empty"),
     "one dimension": ([np.zeros(3)], r"shape \(3,\), expected two dimensions"),
-    "unlike rows": ([np.zeros((3, 1)), np.zeros((4, 1))], "have 3, 4 rows"),
+    "different numbers of rows": (
+        [np.zeros((3, 1)), np.zeros((4, 1))],
+        "have 3, 4 rows",
+    ),
 }
 
 
@@ -205,8 +210,8 @@ def test_wrong_codes_of_a_categorical_matrix_are_refused(codes):
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 @pytest.mark.parametrize("form", [np.asarray, sp.csr_array])
-def test_columns_of_every_part_are_checked(bad, form):
-    """Fits and predictions name the column."""
+def test_non_finite_column_of_a_split_matrix_is_named(bad, form):
+    """Fits and predictions check the columns of every part."""
     codes = CategoricalMatrix(np.arange(N) % 2, 2)
     right = SplitMatrix([codes, ENTRIES, form(ENTRIES)])
     wrong = ENTRIES.copy()

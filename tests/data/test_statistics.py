@@ -27,12 +27,12 @@ RNG = np.random.default_rng(0)
 NORMAL = RNG.normal(size=(N, 3))
 WEIGHTS = RNG.integers(1, 17, size=N) / 8
 SOME_ZERO = WEIGHTS * (np.arange(N) % 3 > 0)  # the first row does not count
-weighings = pytest.mark.parametrize(
-    "weights", [np.ones(N), WEIGHTS, SOME_ZERO], ids=["equal", "own", "some zero"]
+each_weighting = pytest.mark.parametrize(
+    "weights", [np.ones(N), WEIGHTS, SOME_ZERO], ids=["equal", "unequal", "some zero"]
 )
 
 
-def with_weights(matrix, weights):
+def training_data(matrix, weights):
     column = weights[:, None]
     return TrainingData(matrix, Targets(1, column, column))
 
@@ -44,7 +44,7 @@ def statistics(xp, place, sum_dtype):
     def statistics(X, weights=None):
         weights = np.ones(len(X)) if weights is None else weights
         matrix = DenseMatrix(place(X), xp=xp)
-        rows = with_weights(matrix, place(weights, sum_dtype))
+        rows = training_data(matrix, place(weights, sum_dtype))
         found = column_statistics(rows)
         assert found.mean.dtype == found.std.dtype == getattr(xp, sum_dtype)
         np.testing.assert_allclose(to_numpy(found.weight), weights.sum(), rtol=1e-6)
@@ -63,7 +63,7 @@ def reference(X, dtype, weights=None):
 
 
 def assert_close(found, expected, sum_dtype, rtol=None):
-    """Compare ten digits of the deviations, three without float64."""
+    """Compare means and deviations to ten digits, or three without float64."""
     (mean, std), (expected_mean, expected_std) = found, expected
     rtol = {"float64": 1e-10, "float32": 1e-3}[sum_dtype] if rtol is None else rtol
     expected_std = expected_std.astype(float)
@@ -73,7 +73,7 @@ def assert_close(found, expected, sum_dtype, rtol=None):
     assert (error <= rtol * expected_std + rounding).all()
 
 
-@weighings
+@each_weighting
 def test_column_statistics_of_ordinary_columns_are_accurate(
     weights, statistics, dtype, sum_dtype
 ):
@@ -82,7 +82,7 @@ def test_column_statistics_of_ordinary_columns_are_accurate(
 
 
 @pytest.mark.parametrize("mean", [1e3, -1e6, 1e9, 1e12])
-@weighings
+@each_weighting
 def test_column_statistics_of_columns_far_from_zero_are_accurate(
     mean, weights, statistics, dtype, sum_dtype
 ):
@@ -99,7 +99,7 @@ def test_column_statistics_equal_exact_sums():
     mean = math.fsum(X[:, 0]) / 2000
     variance = math.fsum((x - mean) ** 2 for x in X[:, 0]) / 2000
     matrix = DenseMatrix(X, xp=arrays.namespace(X))
-    found = column_statistics(with_weights(matrix, np.ones(2000)))
+    found = column_statistics(training_data(matrix, np.ones(2000)))
     assert found.mean[0] == pytest.approx(mean, rel=1e-15)
     assert found.std[0] == pytest.approx(math.sqrt(variance), rel=1e-12)
 
@@ -117,8 +117,10 @@ def test_column_statistics_with_one_outlier_are_accurate(
     assert_close(statistics(X, weights), expected, sum_dtype, rtol)
 
 
-@weighings
-def test_constant_columns_have_no_deviation(weights, statistics, dtype, sum_dtype):
+@each_weighting
+def test_constant_columns_have_zero_standard_deviation(
+    weights, statistics, dtype, sum_dtype
+):
     constants = [0.1, -1e6, 1 / 3, 0.0]
     X = np.column_stack([np.tile(constants, (N, 1)), NORMAL[:, 0]])
     # Rows without weight may have any value.
@@ -135,8 +137,8 @@ def test_column_statistics_ignore_rows_without_weight(statistics, sum_dtype):
     X = np.where(SOME_ZERO[:, None] > 0, NORMAL, 1e3 * NORMAL)
     expected = statistics(NORMAL[SOME_ZERO > 0], SOME_ZERO[SOME_ZERO > 0])
     rtol = {"float64": 1e-12, "float32": 1e-4}[sum_dtype]
-    for found, wanted in zip(statistics(X, SOME_ZERO), expected):
-        np.testing.assert_allclose(found, wanted, rtol=rtol, atol=rtol)
+    for found, known in zip(statistics(X, SOME_ZERO), expected):
+        np.testing.assert_allclose(found, known, rtol=rtol, atol=rtol)
 
 
 @pytest.mark.parametrize("size", [1e-170, 1e160, 1e300])
@@ -145,18 +147,18 @@ def test_columns_beyond_what_float64_can_square_are_refused(size):
     matrix = DenseMatrix(X, xp=arrays.namespace(X))
     with pytest.raises(ValueError, match=r"Column b of X varies by .* Rescale"):
         column_statistics(
-            with_weights(matrix, np.ones(N)), names=lambda: ["a", "b", "c"]
+            training_data(matrix, np.ones(N)), names=lambda: ["a", "b", "c"]
         )
 
 
-@weighings
+@each_weighting
 def test_column_statistics_of_sparse_x_are_those_of_dense_x(weights):
     X = NORMAL * (RNG.random(NORMAL.shape) < 0.4)
     X = np.column_stack([X, 1e6 + NORMAL[:, 0], np.zeros(N), np.full(N, 0.1)])
     xp = arrays.namespace(X)
     sparse = SparseMatrix(sp.csr_array(X), xp=xp)
     found, expected = (
-        column_statistics(with_weights(matrix, weights))
+        column_statistics(training_data(matrix, weights))
         for matrix in (sparse, DenseMatrix(X, xp=xp))
     )
     for part, other in zip(found, expected):
@@ -164,16 +166,13 @@ def test_column_statistics_of_sparse_x_are_those_of_dense_x(weights):
     np.testing.assert_array_equal(found.std[4:], 0)
 
 
-def test_column_statistics_of_parts_are_merged():
+def test_merged_column_statistics_are_those_of_all_rows():
     xp, X = arrays.namespace(NORMAL), NORMAL + np.asarray([0, 1e6, 3])
     whole, first, second = (
-        column_statistics(with_weights(DenseMatrix(X[rows], xp=xp), WEIGHTS[rows]))
+        column_statistics(training_data(DenseMatrix(X[rows], xp=xp), WEIGHTS[rows]))
         for rows in (slice(None), slice(20), slice(20, None))
     )
     merged = first.merged(second, xp=xp)
     assert isinstance(merged, ColumnStatistics)
     for part, other in zip(merged, whole):
         np.testing.assert_allclose(part, other, rtol=1e-12)
-
-
-# -- scalers of columns ----------------------------------------------------------------

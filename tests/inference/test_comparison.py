@@ -1,4 +1,4 @@
-"""Likelihood-ratio tests of nested fits."""
+"""Likelihood-ratio tests, tables of several fits, and refusal of separated classes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def results_of(X, y, **options):
 
 
 @pytest.mark.parametrize(("data", "kind"), [(fair, "Logit"), (anes96, "MNLogit")])
-def test_likelihood_ratio_as_statsmodels(data, kind):
+def test_likelihood_ratio_test_agrees_with_statsmodels(data, kind):
     X, y = data()
     found = xlr.likelihood_ratio_test(results_of(X[:, :2], y), results_of(X, y))
     part, full = (
@@ -39,7 +39,7 @@ def test_likelihood_ratio_as_statsmodels(data, kind):
     np.testing.assert_allclose(found.pvalue, stats.chi2.sf(statistic, df), rtol=1e-6)
 
 
-def test_likelihood_ratio_refuses_fits_that_are_not_nested():
+def test_likelihood_ratio_test_refuses_fits_that_are_not_nested():
     X, y = spector()
     full, part = results_of(X, y), results_of(X[:, :1], y)
     cases = [
@@ -54,14 +54,14 @@ def test_likelihood_ratio_refuses_fits_that_are_not_nested():
             xlr.likelihood_ratio_test(restricted, larger)
 
 
-def test_likelihood_ratio_refuses_models():
+def test_likelihood_ratio_test_refuses_estimators():
     X, y = spector()
     model = xlr.LogisticRegression(C=np.inf).fit(X, y)
     with pytest.raises(TypeError, match="restricted must be the results"):
         xlr.likelihood_ratio_test(model, xlr.infer(model, X, y))
 
 
-def test_summary_of_several_fits_aligns_parameters():
+def test_summary_col_aligns_parameters():
     X, y = spector()
     full, part = (
         xlr.infer(xlr.LogisticRegression(C=np.inf).fit(x, y), x, y)
@@ -72,14 +72,14 @@ def test_summary_of_several_fits_aligns_parameters():
     assert frame.loc["x1", "part"] == part.params[2]
     assert frame.loc["x2", "full se"] == full.bse[3]
     assert frame.loc["AIC", "full"] == full.aic
-    for wrong in (["a"], ["a", "a"]):
+    for names in (["a"], ["a", "a"]):
         with pytest.raises(ValueError, match="a different name for each of the 2"):
-            xlr.summary_col([part, full], wrong)
+            xlr.summary_col([part, full], names)
     with pytest.raises(TypeError, match="results must be a list"):
         xlr.summary_col([part, "full"])
 
 
-def test_summary_of_several_fits_names_equations():
+def test_summary_col_names_equations():
     X, y = anes96()
     results = xlr.infer(xlr.LogisticRegression(C=np.inf).fit(X, y), X, y)
     table = xlr.summary_col([results])
@@ -92,7 +92,7 @@ def test_summary_of_several_fits_names_equations():
 
 @pytest.mark.filterwarnings("ignore::xlr.SeparationWarning")
 @pytest.mark.parametrize("form", [np.asarray, csr_array, in_thirds])
-def test_separated_classes_are_refused(form):
+def test_inference_refuses_separated_classes(form):
     X, y = endometrial()
     X = form(X)
     model = xlr.LogisticRegression(C=np.inf).fit(X, y)

@@ -1,4 +1,4 @@
-"""Covariances with leverages, by hand, and variances that are almost zero."""
+"""Robust covariances with leverages by hand, and variances near zero."""
 
 from __future__ import annotations
 
@@ -8,35 +8,34 @@ from studies import anes96, spector
 
 import xlr
 
-POWERS = {"HC0": 0, "HC2": 1, "HC3": 2}
+LEVERAGE_POWERS = {"HC0": 0, "HC2": 1, "HC3": 2}
 
 
-def by_hand(X, y, weights, model, power, penalty=0.0):
-    """Return vcovHC of R's sandwich: divide scores of rows by (1 - h)^(power / 2)."""
+def robust_covariance(X, y, weights, model, power, penalty=0.0):
+    """Return vcovHC of R's sandwich: scores of rows over (1 - h)^(power / 2)."""
     Z = np.insert(X, 0, 1, axis=1)
     p = model.predict_proba(X)[:, 1]
-    added = np.diag([0.0] + [penalty] * X.shape[1])
-    bread = np.linalg.inv(Z.T @ (Z * (weights * p * (1 - p))[:, None]) + added)
+    ridge = np.diag([0.0] + [penalty] * X.shape[1])
+    bread = np.linalg.inv(Z.T @ (Z * (weights * p * (1 - p))[:, None]) + ridge)
     h = p * (1 - p) * np.einsum("ij,jk,ik->i", Z, bread, Z)
     scores = Z * ((y - p) / (1 - h) ** (power / 2))[:, None]
     return bread @ (scores.T @ (scores * weights[:, None])) @ bread
 
 
-@pytest.mark.parametrize("cov_type", POWERS)
+@pytest.mark.parametrize("cov_type", LEVERAGE_POWERS)
 @pytest.mark.parametrize("C", [np.inf, 0.5])
-def test_covariances_with_leverages_by_hand(cov_type, C):
+def test_robust_covariances_agree_with_the_sandwich_formula(cov_type, C):
     X, y = spector()
     weights = np.arange(len(y)) % 3.0
     model = xlr.LogisticRegression(C=C, tol=1e-11).fit(X, y, weights)
-    expected = by_hand(X, y, weights, model, POWERS[cov_type], 1 / C)
+    expected = robust_covariance(X, y, weights, model, LEVERAGE_POWERS[cov_type], 1 / C)
     found = xlr.infer(model, X, y, weights, cov_type=cov_type).cov_params()
     np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
-def test_leverages_of_weighted_classes_are_those_of_weighted_rows():
+def test_hc3_covariance_with_class_weight_agrees_with_the_formula():
     X, y = spector()
-    balanced = {0: 1.0, 1: 2.0}
-    model = xlr.LogisticRegression(C=np.inf, tol=1e-11, class_weight=balanced)
+    model = xlr.LogisticRegression(C=np.inf, tol=1e-11, class_weight={0: 1.0, 1: 2.0})
     found = xlr.infer(model.fit(X, y), X, y, cov_type="HC3").cov_params()
     Z, p = np.insert(X, 0, 1, axis=1), model.predict_proba(X)[:, 1]
     c = 1.0 + y
@@ -46,7 +45,7 @@ def test_leverages_of_weighted_classes_are_those_of_weighted_rows():
     np.testing.assert_allclose(found, bread @ scores.T @ scores @ bread, rtol=1e-6)
 
 
-def test_leverages_on_every_backend(place, dtype):
+def test_hc3_errors_agree_on_every_backend(place, dtype):
     X, y = spector()
     tol = 1e-9 if dtype == "float64" else 1e-4
     model = xlr.LogisticRegression(C=np.inf, tol=1e-11).fit(X, y)
@@ -58,7 +57,7 @@ def test_leverages_on_every_backend(place, dtype):
     np.testing.assert_allclose(found, expected, rtol=rtol)
 
 
-def test_leverages_of_many_classes_are_refused():
+def test_hc3_covariance_of_many_classes_is_refused():
     X, y = anes96()
     model = xlr.LogisticRegression().fit(X, y)
     with pytest.raises(ValueError, match="cov_type='HC3' needs a fit to two classes"):
@@ -66,8 +65,8 @@ def test_leverages_of_many_classes_are_refused():
 
 
 @pytest.mark.parametrize("cov_type", ["nonrobust", "HC0"])
-def test_vanishing_penalty_has_the_errors_of_none(cov_type):
-    """The null space of the softmax is then almost without a penalty."""
+def test_errors_under_a_vanishing_penalty_are_those_without_one(cov_type):
+    """A vanishing penalty hardly determines the null space of the softmax."""
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(60, 3)), rng.integers(0, 3, 60)
 
@@ -78,8 +77,8 @@ def test_vanishing_penalty_has_the_errors_of_none(cov_type):
     np.testing.assert_allclose(errors(1e14), errors(np.inf), rtol=1e-10)
 
 
-def test_difference_of_classes_with_equal_changes_has_a_variance_near_zero():
-    """Only a row of the third class has the feature: the others change equally."""
+def test_difference_of_equal_coefficients_has_a_variance_near_zero():
+    """The three classes without a row that has the feature get equal coefficients."""
     rng = np.random.default_rng(0)
     X = np.eye(3)[np.concatenate([[2], rng.integers(0, 2, 29)])]
     y = np.concatenate([[2], rng.integers(0, 4, 29)])
@@ -104,7 +103,7 @@ def test_robust_variances_lost_in_rounding_are_refused():
 
 
 @pytest.mark.parametrize("cov_type", ["nonrobust", "HC0"])
-def test_constant_column_under_a_penalty_has_no_z(cov_type):
+def test_constant_column_under_a_penalty_has_no_z_statistic(cov_type):
     rng = np.random.default_rng(0)
     X = np.column_stack([rng.normal(size=40), np.ones(40)])
     y = rng.integers(0, 2, 40)

@@ -16,6 +16,7 @@ pytest.importorskip("formulaic")
 
 
 def births(n: int = 300, seed: int = 0):
+    """Return a table of simulated births; ``low`` marks a low birth weight."""
     rng = np.random.default_rng(seed)
     table = pd.DataFrame(
         {
@@ -45,13 +46,14 @@ def test_logit_agrees_with_statsmodels(formula):
     table = births()
     theirs = smf.logit(formula, table).fit(disp=0, tol=1e-12, maxiter=100)
     results = xlr.logit(formula, table)
+    # Sort both, because patsy puts categories first.
     order = np.argsort(theirs.params.to_numpy())
-    found = np.argsort(results.params)
+    own_order = np.argsort(results.params)
     np.testing.assert_allclose(
-        results.params[found], theirs.params.to_numpy()[order], rtol=1e-6, atol=1e-8
+        results.params[own_order], theirs.params.to_numpy()[order], rtol=1e-6, atol=1e-8
     )
     np.testing.assert_allclose(
-        results.bse[found], theirs.bse.to_numpy()[order], rtol=1e-6
+        results.bse[own_order], theirs.bse.to_numpy()[order], rtol=1e-6
     )
     assert results.llf == pytest.approx(theirs.llf, rel=1e-10)
     new = births(20, seed=1)
@@ -59,7 +61,7 @@ def test_logit_agrees_with_statsmodels(formula):
     np.testing.assert_allclose(results.predict(new), expected, atol=1e-7)
 
 
-def test_logit_takes_columns_by_name():
+def test_logit_takes_weights_offsets_and_groups_by_column_name():
     sm = pytest.importorskip("statsmodels.api")
     smf = pytest.importorskip("statsmodels.formula.api")
     table = births()
@@ -90,11 +92,13 @@ def test_logit_names_coefficients_as_the_formula_does():
     assert "C(race)[T.other]" in str(results.summary())
 
 
-@pytest.mark.parametrize("knots", ["", " + bs(added, 4)", " + poly(scale(added), 2)"])
-def test_logit_of_dask_is_the_model_of_a_table_in_memory(knots):
+@pytest.mark.parametrize(
+    "stateful_terms", ["", " + bs(added, 4)", " + poly(scale(added), 2)"]
+)
+def test_logit_on_dask_is_the_fit_in_memory(stateful_terms):
     dataframe = pytest.importorskip("dask.dataframe")
     table = births().sort_values("race", ignore_index=True)  # partitions lack levels
-    formula = f"low ~ age * C(race){knots}"
+    formula = f"low ~ age * C(race){stateful_terms}"
     expected = xlr.logit(formula, table, "weight", "added")
     lazy = dataframe.from_pandas(table, npartitions=4)
     results = xlr.logit(formula, lazy, "weight", "added")
@@ -110,10 +114,11 @@ def test_logit_of_dask_is_the_model_of_a_table_in_memory(knots):
 
 
 @pytest.mark.parametrize("term", ["cr(dose, df=4)", "cc(dose, df=3)"])
-def test_logit_places_knots_of_partitions_with_few_values_of_dask(term):
+def test_logit_on_dask_places_knots_by_all_partitions(term):
     dataframe = pytest.importorskip("dask.dataframe")
     table = births()
     dose = np.random.default_rng(0).normal(size=len(table))
+    # The first partition holds five equal doses.
     table = table.assign(dose=np.where(np.arange(len(table)) < 5, 0.0, dose))
     edges = [0, 5, 60, len(table)]
     lazy = dataframe.from_map(
@@ -129,7 +134,7 @@ def test_logit_places_knots_of_partitions_with_few_values_of_dask(term):
 
 
 @pytest.mark.parametrize("term", ["scale(sorted)", "poly(sorted, 2)"])
-def test_logit_scales_columns_that_are_constant_in_partitions_of_dask(term):
+def test_logit_on_dask_scales_columns_that_are_constant_in_each_partition(term):
     dataframe = pytest.importorskip("dask.dataframe")
     table = births().assign(sorted=lambda table: np.arange(len(table)) // 60)
     parts = [table[table.sorted == level] for level in table.sorted.unique()]
@@ -141,7 +146,7 @@ def test_logit_scales_columns_that_are_constant_in_partitions_of_dask(term):
     np.testing.assert_allclose(found.params, expected.params, rtol=1e-7)
 
 
-def test_wrong_tables_of_dask_get_a_sentence():
+def test_logit_on_dask_refuses_wrong_tables():
     dataframe = pytest.importorskip("dask.dataframe")
     lazy = dataframe.from_pandas(births(), npartitions=2)
     with pytest.raises(ValueError, match="names 'lo', and the table has the columns"):
@@ -152,7 +157,7 @@ def test_wrong_tables_of_dask_get_a_sentence():
         xlr.logit("low ~ age", lazy[lazy.age > 1000])
 
 
-def test_strings_of_pyarrow_are_categories():
+def test_logit_takes_strings_as_categories():
     table = births().astype({"race": "string"})
     expected = xlr.logit("low ~ race", births())
     np.testing.assert_array_equal(
@@ -160,7 +165,7 @@ def test_strings_of_pyarrow_are_categories():
     )
 
 
-def test_transformer_is_a_step_of_a_pipeline():
+def test_formula_transformer_is_a_step_of_a_pipeline():
     table = births()
     model = make_pipeline(
         xlr.FormulaTransformer("age + C(race) + bs(age, 4)"), xlr.LogisticRegression()
@@ -172,7 +177,7 @@ def test_transformer_is_a_step_of_a_pipeline():
     np.testing.assert_array_equal(again.predict(table), model.predict(table))
 
 
-def test_formula_with_many_levels_stays_sparse():
+def test_fit_to_a_formula_with_many_levels_is_the_dense_fit():
     rng = np.random.default_rng(0)
     table = pd.DataFrame({"shop": rng.integers(200, size=4000)}).astype(str)
     y = rng.integers(2, size=4000)
@@ -184,7 +189,7 @@ def test_formula_with_many_levels_stays_sparse():
     np.testing.assert_allclose(model.coef_, expected.coef_, atol=1e-6)
 
 
-WRONG = {
+WRONG_FORMULAS = {
     "low ~ height": "height",
     "age + C(race)": "no left-hand side",
     "low ~ age +* race": "cannot be read",
@@ -193,13 +198,13 @@ WRONG = {
 }
 
 
-@pytest.mark.parametrize("formula", WRONG)
-def test_wrong_formulas_get_a_sentence(formula):
-    with pytest.raises(ValueError, match=WRONG[formula]):
+@pytest.mark.parametrize("formula", WRONG_FORMULAS)
+def test_logit_refuses_wrong_formulas(formula):
+    with pytest.raises(ValueError, match=WRONG_FORMULAS[formula]):
         xlr.logit(formula, births())
 
 
-def test_wrong_tables_get_a_sentence():
+def test_logit_refuses_wrong_tables():
     table = births()
     results = xlr.logit("low ~ age + C(race)", table)
     with pytest.raises(ValueError, match="hindu"):
@@ -212,10 +217,12 @@ def test_wrong_tables_get_a_sentence():
         results.predict(np.zeros((2, 3)))
 
 
-def test_categories_of_formulas_are_codes():
+def test_formula_transformer_keeps_categories_as_codes():
     rng = np.random.default_rng(0)
-    names = {"a": list("pqrs"), "b": list("xyz")}
-    table = pd.DataFrame({k: rng.choice(v, 300) for k, v in names.items()})
+    levels = {"a": list("pqrs"), "b": list("xyz")}
+    table = pd.DataFrame(
+        {name: rng.choice(values, 300) for name, values in levels.items()}
+    )
     table = table.assign(age=rng.normal(size=300), low=rng.integers(2, size=300))
     formula = "age + C(a) * b + age:b"
     design = xlr.FormulaTransformer(formula).fit(table)
@@ -224,9 +231,9 @@ def test_categories_of_formulas_are_codes():
     assert kinds == ["DenseMatrix", "CategoricalMatrix", "DenseMatrix"]
     assert X.parts[1].n_levels == (3, 2, 6)
     formulaic = pytest.importorskip("formulaic")
-    known = formulaic.Formula(formula).get_model_matrix(table)
+    expected = formulaic.Formula(formula).get_model_matrix(table)
     names = design.get_feature_names_out()
-    np.testing.assert_array_equal(X.to_dense(), known[names])
+    np.testing.assert_array_equal(X.to_dense(), expected[names])
     results = xlr.logit(f"low ~ {formula}", table, keep_data=True)
     assert "Reference levels: C(a)[p], b[x]." in results.notes
     smf = pytest.importorskip("statsmodels.formula.api")
@@ -235,12 +242,12 @@ def test_categories_of_formulas_are_codes():
     np.testing.assert_allclose(results.bse, theirs.bse[order], rtol=1e-6)
     effects = results.get_margeff(dummy=True)
     expected = theirs.get_margeff(dummy=True)
-    place = [expected.results.model.exog_names.index(n) - 1 for n in names]
+    positions = [expected.results.model.exog_names.index(n) - 1 for n in names]
     found = effects.columns["std err"]
-    np.testing.assert_allclose(found, expected.margeff_se[place], rtol=1e-5)
+    np.testing.assert_allclose(found, expected.margeff_se[positions], rtol=1e-5)
 
 
-def test_levels_of_a_category_are_one_term():
+def test_wald_test_terms_joins_the_levels_of_a_category():
     smf = pytest.importorskip("statsmodels.formula.api")
     table = births()
     results = xlr.logit("low ~ age * C(race)", table)

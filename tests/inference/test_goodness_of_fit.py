@@ -24,16 +24,17 @@ def results_of(X, y, weights=None, offset=None, **parameters):
     return xlr.infer(model, X, y, weights, offset=offset, keep_data=True)
 
 
-def women():
+def fair_with_weights():
+    """Return every sixth row of Fair's table, with counts and an offset."""
     X, y = fair()
     X, y = X[::6], y[::6]
     rng = np.random.default_rng(0)
     return X, y, rng.integers(1, 4, len(y)).astype(float), rng.normal(size=len(y))
 
 
-def test_residuals_as_glm():
+def test_residuals_agree_with_glm():
     """``var_weights`` of GLM are R's prior weights."""
-    X, y, weights, offset = women()
+    X, y, weights, offset = fair_with_weights()
     results = results_of(X, y, weights, offset)
     model = sm.GLM(
         y, sm.add_constant(X), sm.families.Binomial(), offset, var_weights=weights
@@ -50,7 +51,7 @@ def test_residuals_as_glm():
 
 
 def test_residuals_on_every_backend(place, dtype, assert_close):
-    X, y, weights, _ = women()
+    X, y, weights, _ = fair_with_weights()
     expected = results_of(X, y, weights)
     tol = 1e-10 if dtype == "float64" else 1e-5
     given = place(X), place(y, "int64"), place(weights)
@@ -65,7 +66,7 @@ def test_residuals_on_every_backend(place, dtype, assert_close):
 
 
 @pytest.mark.parametrize(("data", "kind"), [(fair, "Logit"), (anes96, "MNLogit")])
-def test_predictions_as_statsmodels(data, kind):
+def test_predictions_agree_with_statsmodels(data, kind):
     X, y = data()
     results = results_of(X, y)
     fit = getattr(sm, kind)(y, sm.add_constant(X)).fit(disp=0, tol=1e-13)
@@ -76,14 +77,16 @@ def test_predictions_as_statsmodels(data, kind):
     np.testing.assert_allclose(results.fittedvalues, expected, rtol=1e-6)
     np.testing.assert_allclose(results.predict(X), expected, rtol=1e-6)
     if kind == "MNLogit":
-        share = np.eye(7)[y]
-        chi2 = ((share - expected) ** 2 / expected).sum()
+        observed = np.eye(7)[y]
+        chi2 = ((observed - expected) ** 2 / expected).sum()
         assert results.pearson_chi2 == pytest.approx(chi2, rel=1e-7)
 
 
-@pytest.mark.parametrize("form", [np.asarray, lambda X: in_chunks(X, (361, 700))])
-def test_sums_over_weighted_rows_are_those_of_repeated_rows(form):
-    X, y, counts, _ = women()
+@pytest.mark.parametrize(
+    "form", [np.asarray, lambda X: in_chunks(X, (361, 700))], ids=["dense", "chunks"]
+)
+def test_goodness_of_fit_with_counts_is_that_of_repeated_rows(form):
+    X, y, counts, _ = fair_with_weights()
     many = np.repeat(np.arange(len(y)), counts.astype(int))
     counted = results_of(form(X), y, counts)
     repeated = results_of(X[many], y[many])
@@ -97,7 +100,7 @@ def test_sums_over_weighted_rows_are_those_of_repeated_rows(form):
         np.testing.assert_allclose(value(counted), value(repeated), rtol=1e-6)
 
 
-def test_tjur_is_a_difference_of_means():
+def test_tjurs_r_squared_is_a_difference_of_means():
     X, y = spector()
     p = sm.Logit(y, sm.add_constant(X)).fit(disp=0, tol=1e-13).predict()
     found = results_of(X, y).pseudo_rsquared("tjur")
@@ -105,16 +108,16 @@ def test_tjur_is_a_difference_of_means():
 
 
 @pytest.mark.parametrize("n_groups", [4, 10])
-def test_hosmer_lemeshow_by_quantiles(n_groups):
+def test_hosmer_lemeshow_statistic_sums_over_quantile_groups(n_groups):
     X, y = fair()
     p = sm.Logit(y, sm.add_constant(X)).fit(disp=0, tol=1e-13).predict()
     groups = pd.qcut(p, n_groups, labels=False)
     statistic = 0.0
     for g in range(n_groups):
-        own = groups == g
+        members = groups == g
         for observed, expected in (
-            (y[own].sum(), p[own].sum()),
-            ((1 - y[own]).sum(), (1 - p[own]).sum()),
+            (y[members].sum(), p[members].sum()),
+            ((1 - y[members]).sum(), (1 - p[members]).sum()),
         ):
             statistic += (observed - expected) ** 2 / expected
     found = results_of(X, y).hosmer_lemeshow(n_groups)
@@ -123,7 +126,7 @@ def test_hosmer_lemeshow_by_quantiles(n_groups):
     assert found.pvalue == pytest.approx(stats.chi2.sf(statistic, n_groups - 2))
 
 
-def test_hosmer_lemeshow_needs_three_groups():
+def test_hosmer_lemeshow_test_needs_three_groups():
     X = np.arange(40.0)[:, None] % 2
     y = (np.arange(40) % 3 == 0).astype(int)
     with pytest.raises(ValueError, match=r"leave 0 groups.*needs three"):
@@ -132,7 +135,7 @@ def test_hosmer_lemeshow_needs_three_groups():
         results_of(*spector()).hosmer_lemeshow(2)
 
 
-def test_measures_of_many_classes_are_refused():
+def test_binary_measures_of_many_classes_are_refused():
     results = results_of(*anes96())
     for name in RESIDUALS:
         with pytest.raises(ValueError, match=f"{name} needs a fit to two classes"):
@@ -148,7 +151,7 @@ def test_measures_of_many_classes_are_refused():
         results.pred_table(1.5)
 
 
-def test_predictions_of_results_need_no_rows():
+def test_predictions_of_results_need_no_training_data():
     X, y = spector()
     table = pd.DataFrame(X, columns=["a", "b", "c"])
     model = xlr.LogisticRegression(tol=1e-11).fit(table, y)
@@ -157,5 +160,5 @@ def test_predictions_of_results_need_no_rows():
     np.testing.assert_allclose(results.predict(table), expected, rtol=1e-6)
     with pytest.raises(ValueError, match="feature names"):
         results.predict(table[["b", "a", "c"]])
-    lazily = results_of(X, y).predict(in_chunks(X, (20, 12)))
-    assert to_numpy(lazily.compute()).shape == (32,)
+    lazy = results_of(X, y).predict(in_chunks(X, (20, 12)))
+    assert to_numpy(lazy.compute()).shape == (32,)

@@ -21,13 +21,13 @@ def results_of(X, y, **options):
 
 
 @pytest.mark.parametrize(("data", "kind"), [(spector, "Logit"), (anes96, "MNLogit")])
-def test_linear_hypotheses_as_statsmodels(data, kind):
+def test_linear_hypotheses_agree_with_statsmodels(data, kind):
     X, y = data()
     results = results_of(X, y)
     fit = getattr(sm, kind)(y, sm.add_constant(X)).fit(disp=0, tol=1e-13)
-    n = results.cov_params().shape[0]
+    n_params = results.cov_params().shape[0]
     rng = np.random.default_rng(0)
-    R, q = rng.integers(-2, 3, (3, n)).astype(float), rng.normal(size=3)
+    R, q = rng.integers(-2, 3, (3, n_params)).astype(float), rng.normal(size=3)
     params = np.asarray(fit.params).T.reshape(-1)
     covariance = R @ np.asarray(fit.cov_params()) @ R.T
     distance = R @ params - q
@@ -49,7 +49,7 @@ def test_linear_hypotheses_as_statsmodels(data, kind):
         np.testing.assert_allclose(found.pvalue, theirs.pvalue, rtol=1e-6)
 
 
-def test_linear_hypotheses_need_no_parameter_of_an_aliased_column():
+def test_linear_hypotheses_exclude_aliased_columns():
     X, y = spector()
     doubled = results_of(np.column_stack([X, X[:, 0]]), y)
     expected = results_of(X, y).wald_test([0, 1, -1, 0])
@@ -72,7 +72,7 @@ def test_linear_hypotheses_refuse_wrong_arguments():
             results.wald_test(R, q)
 
 
-def test_deviances_and_pseudo_rsquared_as_glm():
+def test_deviances_and_pseudo_rsquared_agree_with_glm():
     X, y = spector()
     results = results_of(X, y)
     fit = sm.GLM(y, sm.add_constant(X), sm.families.Binomial()).fit(tol=1e-14)
@@ -81,19 +81,20 @@ def test_deviances_and_pseudo_rsquared_as_glm():
     for kind in ("mcf", "cs"):
         expected = fit.pseudo_rsquared(kind)
         assert results.pseudo_rsquared(kind) == pytest.approx(expected, rel=1e-9)
-    share = results.pseudo_rsquared("cs") / (1 - np.exp(2 * fit.llnull / len(y)))
-    assert results.pseudo_rsquared("nagelkerke") == pytest.approx(share, rel=1e-9)
+    nagelkerke = results.pseudo_rsquared("cs") / (1 - np.exp(2 * fit.llnull / len(y)))
+    assert results.pseudo_rsquared("nagelkerke") == pytest.approx(nagelkerke, rel=1e-9)
     with pytest.raises(ValueError, match="kind must be one of 'mcf'"):
         results.pseudo_rsquared("mcfadden")
 
 
-def test_hypotheses_in_words_are_those_of_a_matrix():
+def test_string_hypotheses_are_those_of_a_matrix():
     pytest.importorskip("formulaic")
     X, y = spector()
     results = results_of(pd.DataFrame(X, columns=["gpa", "tuce score", "psi"]), y)
-    words, R, q = "gpa = psi, 2*`tuce score` = 1", [[0, 1, 0, -1], [0, 0, 2, 0]], [0, 1]
-    np.testing.assert_allclose(results.wald_test(words), results.wald_test(R, q))
-    assert str(results.t_test(words)) == str(results.t_test(R, q))
+    equations = "gpa = psi, 2*`tuce score` = 1"
+    R, q = [[0, 1, 0, -1], [0, 0, 2, 0]], [0, 1]
+    np.testing.assert_allclose(results.wald_test(equations), results.wald_test(R, q))
+    assert str(results.t_test(equations)) == str(results.t_test(R, q))
     for wrong in ("gpa = age", "gpa * psi = 1", "gpa ="):
         with pytest.raises(ValueError, match="not linear equations of the parameters"):
             results.wald_test(wrong)
@@ -103,7 +104,7 @@ def test_hypotheses_in_words_are_those_of_a_matrix():
         results.wald_test("gpa", 3)
 
 
-def test_hypotheses_in_words_need_a_parser(monkeypatch):
+def test_string_hypotheses_need_formulaic(monkeypatch):
     for name in ("formulaic", "formulaic.utils.constraints"):
         monkeypatch.setitem(sys.modules, name, None)
     results = results_of(*spector())
@@ -111,7 +112,7 @@ def test_hypotheses_in_words_need_a_parser(monkeypatch):
         results.t_test("x0 = 0")
 
 
-def test_hypotheses_in_words_reach_across_equations():
+def test_string_hypotheses_span_equations():
     X, y = anes96()
     results = results_of(X, y)
     R = np.zeros((2, 36))
@@ -122,7 +123,7 @@ def test_hypotheses_in_words_reach_across_equations():
 
 
 @pytest.mark.parametrize(("data", "kind"), [(spector, "Logit"), (anes96, "MNLogit")])
-def test_tests_of_terms_as_statsmodels(data, kind):
+def test_wald_test_terms_agree_with_statsmodels(data, kind):
     X, y = data()
     exog = sm.add_constant(
         pd.DataFrame(X, columns=[f"x{j}" for j in range(X.shape[1])])
@@ -133,18 +134,16 @@ def test_tests_of_terms_as_statsmodels(data, kind):
         combine_terms=["x"],
         extra_constraints=[("two", np.eye(len(results.bse.T.ravel()))[1:3])],
     ).to_frame()
-    params, covariance = (
-        np.asarray(fit.params).T.reshape(-1),
-        np.asarray(fit.cov_params()),
-    )
-    place = np.arange(params.size) % len(results.names)
-    terms = {name: place == i for i, name in enumerate(results.names)}
-    terms |= {"x": place > 0, "two": np.isin(np.arange(params.size), [1, 2])}
-    for name, own in terms.items():
-        b, V = params[own], covariance[np.ix_(own, own)]
+    params = np.asarray(fit.params).T.reshape(-1)
+    covariance = np.asarray(fit.cov_params())
+    positions = np.arange(params.size) % len(results.names)
+    terms = {name: positions == i for i, name in enumerate(results.names)}
+    terms |= {"x": positions > 0, "two": np.isin(np.arange(params.size), [1, 2])}
+    for name, members in terms.items():
+        b, V = params[members], covariance[np.ix_(members, members)]
         row = table.loc[name]
         assert row["chi2"] == pytest.approx(b @ np.linalg.solve(V, b), rel=1e-7)
-        assert row["df constraint"] == own.sum()
+        assert row["df constraint"] == members.sum()
     if kind == "Logit":
         theirs = fit.wald_test_terms(combine_terms=["x"]).table
         np.testing.assert_allclose(
@@ -155,7 +154,7 @@ def test_tests_of_terms_as_statsmodels(data, kind):
         results.wald_test_terms(combine_terms=["z"])
 
 
-def test_tests_of_terms_omit_parameters_without_an_error():
+def test_wald_test_terms_omit_aliased_parameters():
     X, y = spector()
     table = results_of(np.column_stack([X, X[:, 0]]), y).wald_test_terms(
         combine_terms=["x"]

@@ -16,7 +16,8 @@ pd = on_demand("pandas")
 sm = on_demand("statsmodels.api")
 
 RTOL = 1e-8
-SAME_NAME = [
+# Attributes that results of xlr and of statsmodels share.
+SHARED = [
     "params",
     "bse",
     "pvalues",
@@ -32,27 +33,19 @@ SAME_NAME = [
 ]
 
 
-def unpenalised(X, y, **options):
-    fitted = {
-        name: options.pop(name)
-        for name in ("sample_weight", "offset")
-        if name in options
-    }
-    model = xlr.LogisticRegression(C=np.inf, tol=1e-11, **options)
-    return model.fit(X, y, **fitted)
+def unpenalised(X, y, sample_weight=None, offset=None, **parameters):
+    """Return an unpenalised fit."""
+    model = xlr.LogisticRegression(C=np.inf, tol=1e-11, **parameters)
+    return model.fit(X, y, sample_weight, offset=offset)
 
 
-def without_separation():
+def sex2_without_separation():
     """Return sex2 without the column of diaphragms, which implies a case."""
     X, y, counts = sex2()
     return X[:, :5], y, counts
 
 
-def with_constant(X):
-    return sm.add_constant(np.asarray(X))
-
-
-def assert_same(ours, theirs, names=SAME_NAME):
+def assert_same(ours, theirs, names=SHARED):
     for name in names:
         actual, expected = getattr(ours, name), np.asarray(getattr(theirs, name))
         # P-values below 1e-14 count as zero.
@@ -61,10 +54,10 @@ def assert_same(ours, theirs, names=SAME_NAME):
 
 
 @pytest.mark.parametrize("data", [spector, fair])
-def test_results_of_two_classes_as_statsmodels(data):
+def test_results_of_two_classes_agree_with_statsmodels(data):
     X, y = data()
     results = xlr.infer(unpenalised(X, y), X, y)
-    reference = sm.Logit(y, with_constant(X)).fit(disp=0, tol=1e-13)
+    reference = sm.Logit(y, sm.add_constant(X)).fit(disp=0, tol=1e-13)
     assert_same(results, reference)
     np.testing.assert_allclose(results.zvalues, reference.tvalues, rtol=RTOL)
     np.testing.assert_allclose(results.cov_params(), reference.cov_params(), rtol=RTOL)
@@ -74,10 +67,10 @@ def test_results_of_two_classes_as_statsmodels(data):
     assert results.nobs == len(y)
 
 
-def test_results_of_many_classes_as_statsmodels():
+def test_results_of_many_classes_agree_with_statsmodels():
     X, y = anes96()
     results = xlr.infer(unpenalised(X, y), X, y)
-    reference = sm.MNLogit(y, with_constant(X)).fit(disp=0, tol=1e-13)
+    reference = sm.MNLogit(y, sm.add_constant(X)).fit(disp=0, tol=1e-13)
     assert_same(results, reference)
     np.testing.assert_allclose(
         results.cov_params(), reference.cov_params(), rtol=1e-7, atol=1e-12
@@ -92,13 +85,13 @@ def test_estimates_of_a_default_fit_are_exact(data, kind):
     X, y = data()
     model = xlr.LogisticRegression(C=np.inf, tol=1e-4).fit(X, y)
     results = xlr.infer(model, X, y)
-    reference = getattr(sm, kind)(y, with_constant(X)).fit(disp=0, tol=1e-13)
-    off = (results.params - np.asarray(reference.params)) / results.bse
-    assert np.abs(off).max() < 1e-8
+    reference = getattr(sm, kind)(y, sm.add_constant(X)).fit(disp=0, tol=1e-13)
+    error = (results.params - np.asarray(reference.params)) / results.bse
+    assert np.abs(error).max() < 1e-8
     assert_same(results, reference, ["llf", "aic"])
 
 
-def test_results_without_intercept():
+def test_results_without_intercept_agree_with_statsmodels():
     X, y = spector()
     X = X - X.mean(axis=0)
     results = xlr.infer(unpenalised(X, y, fit_intercept=False), X, y)
@@ -111,14 +104,14 @@ def test_results_without_intercept():
 
 
 @pytest.mark.parametrize("fit_intercept", [True, False])
-def test_results_with_offset_and_frequencies_as_glm(fit_intercept):
-    X, y, counts = without_separation()
+def test_results_with_offset_and_frequencies_agree_with_glm(fit_intercept):
+    X, y, counts = sex2_without_separation()
     offset = np.linspace(-1, 1, len(y))
     model = unpenalised(
         X, y, sample_weight=counts, offset=offset, fit_intercept=fit_intercept
     )
     results = xlr.infer(model, X, y, counts, offset=offset)
-    exog = with_constant(X) if fit_intercept else X
+    exog = sm.add_constant(X) if fit_intercept else X
     binomial = sm.families.Binomial()
     reference = sm.GLM(y, exog, binomial, offset=offset, freq_weights=counts)
     reference = reference.fit(tol=1e-14)
@@ -128,8 +121,8 @@ def test_results_with_offset_and_frequencies_as_glm(fit_intercept):
         np.testing.assert_allclose(results.llnull, reference.llnull, rtol=RTOL)
 
 
-def test_counts_equal_repeated_rows():
-    X, y, counts = without_separation()
+def test_results_with_counts_are_those_of_repeated_rows():
+    X, y, counts = sex2_without_separation()
     many = np.repeat(np.arange(len(y)), counts.astype(int))
     for cov_type in ("nonrobust", "HC0", "HC1", "HC2", "HC3"):
         counted = xlr.infer(
@@ -141,11 +134,11 @@ def test_counts_equal_repeated_rows():
         assert_same(counted, repeated, ["params", "bse", "llf", "llnull", "bic"])
 
 
-def test_robust_covariances_as_statsmodels():
+def test_robust_covariances_agree_with_statsmodels():
     X, y = fair()
     model = unpenalised(X, y)
     n, k = len(y), X.shape[1] + 1
-    logit = sm.Logit(y, with_constant(X))
+    logit = sm.Logit(y, sm.add_constant(X))
     reference = logit.fit(disp=0, tol=1e-13, cov_type="HC0")
     robust = xlr.infer(model, X, y, cov_type="HC0")
     assert_same(robust, reference, ["params", "bse", "pvalues", "llf"])
@@ -162,10 +155,10 @@ def test_robust_covariances_as_statsmodels():
         assert_same(clustered, reference, ["bse", "pvalues"])
 
 
-def test_robust_covariances_of_many_classes():
+def test_robust_covariances_of_many_classes_agree_with_statsmodels():
     X, y = anes96()
     model = unpenalised(X, y)
-    exog = with_constant(X)
+    exog = sm.add_constant(X)
     logit = sm.MNLogit(y, exog)
     reference = logit.fit(disp=0, tol=1e-13, cov_type="HC0")
     robust = xlr.infer(model, X, y, cov_type="HC0")
@@ -175,37 +168,35 @@ def test_robust_covariances_of_many_classes():
     keywords = {"groups": groups}
     reference = logit.fit(disp=0, tol=1e-13, cov_type="cluster", cov_kwds=keywords)
     # statsmodels' correction counts the parameters of one equation; xlr counts all.
-    n, one, whole = len(y), exog.shape[1], exog.shape[1] * 6
-    factor = np.sqrt((n - one) / (n - whole))
+    n, k_one, k_all = len(y), exog.shape[1], exog.shape[1] * 6
+    factor = np.sqrt((n - k_one) / (n - k_all))
     ratio = clustered.bse / np.asarray(reference.bse)
     assert np.allclose(ratio, 1, rtol=RTOL) or np.allclose(ratio, factor, rtol=RTOL)
 
 
-def test_results_on_every_backend(place, dtype):
+def test_results_agree_on_every_backend(place, dtype):
     X, y = spector()
-    wide = "float64"
-    reference = sm.Logit(y, with_constant(X)).fit(disp=0, tol=1e-13)
-    at = place(X)
-    tol = 1e-10 if dtype == wide else 1e-4
-    model = xlr.LogisticRegression(C=np.inf, tol=tol).fit(at, place(y, "int64"))
+    data, labels = place(X), place(y, "int64")
+    tol = 1e-10 if dtype == "float64" else 1e-4
+    model = xlr.LogisticRegression(C=np.inf, tol=tol).fit(data, labels)
     for cov_type, options in (
         ("nonrobust", {}),
         ("HC0", {}),
         ("cluster", {"groups": np.arange(len(y)) % 8}),
     ):
         options = options | {"cov_type": cov_type, "keep_data": True}
-        results = xlr.infer(model, at, place(y, "int64"), **options)
+        results = xlr.infer(model, data, labels, **options)
         groups = options.get("groups")
         keywords = {} if groups is None else {"cov_kwds": {"groups": groups}}
-        logit = sm.Logit(y, with_constant(X))
+        logit = sm.Logit(y, sm.add_constant(X))
         reference = logit.fit(disp=0, tol=1e-13, cov_type=cov_type, **keywords)
-        rtol = 1e-7 if dtype == wide else 5e-3
+        rtol = 1e-7 if dtype == "float64" else 5e-3
         for name in ("params", "bse", "llf", "llnull"):
             expected = np.asarray(getattr(reference, name))
             np.testing.assert_allclose(getattr(results, name), expected, rtol=rtol)
     effects = results.get_margeff().columns["dy/dx"]
     np.testing.assert_allclose(effects, reference.get_margeff().margeff, rtol=rtol)
-    interval = results.predict_interval(at)
+    interval = results.predict_interval(data)
     expected = reference.get_prediction().summary_frame()
     np.testing.assert_allclose(
         to_numpy(interval.proba)[:, 1], expected["predicted"], rtol=20 * rtol
@@ -214,39 +205,31 @@ def test_results_on_every_backend(place, dtype):
     np.testing.assert_allclose(lower, expected["ci_lower"], rtol=20 * rtol)
 
 
-def ridge_sandwich(X, y, coef, intercept, C):
-    """Return inverse Hessian, information and scores, in units of X."""
-    Z = with_constant(X)
-    p = 1 / (1 + np.exp(-(X @ coef + intercept)))
-    information = Z.T @ (Z * (p * (1 - p))[:, None])
-    penalty = np.diag([0.0, *np.full(X.shape[1], 1 / C)])
-    inverse = np.linalg.inv(information + penalty)
-    return inverse, information, Z * (y - p)[:, None]
-
-
 @pytest.mark.parametrize("cov_type", ["nonrobust", "HC0"])
 def test_covariance_of_a_penalised_fit_is_a_sandwich(cov_type):
     X, y = fair()
-    C = 0.01
-    model = xlr.LogisticRegression(C=C, tol=1e-11).fit(X, y)
+    model = xlr.LogisticRegression(C=0.01, tol=1e-11).fit(X, y)
     results = xlr.infer(model, X, y, cov_type=cov_type)
-    inverse, information, scores = ridge_sandwich(
-        X, y, model.coef_[0], model.intercept_[0], C
-    )
+    Z = sm.add_constant(X)
+    p = 1 / (1 + np.exp(-(X @ model.coef_[0] + model.intercept_[0])))
+    information = Z.T @ (Z * (p * (1 - p))[:, None])
+    penalty = np.diag([0.0, *np.full(X.shape[1], 1 / 0.01)])
+    bread = np.linalg.inv(information + penalty)
+    scores = Z * (y - p)[:, None]
     meat = information if cov_type == "nonrobust" else scores.T @ scores
-    expected = inverse @ meat @ inverse
+    expected = bread @ meat @ bread
     np.testing.assert_allclose(results.cov_params(), expected, rtol=1e-7, atol=1e-12)
-    np.testing.assert_allclose(results.effective_df, np.trace(inverse @ information))
+    np.testing.assert_allclose(results.effective_df, np.trace(bread @ information))
     assert np.isnan(results.llr_pvalue)
     assert "penalised" in results.notes[0]
     assert "NA (penalised)" in str(results.summary())
 
 
 def test_penalised_sandwich_is_the_infinitesimal_jackknife():
-    """The jackknife sums outer products of derivatives in the weights of the rows.
+    """Sum outer products of the derivatives of the estimates in the weight of each row.
 
-    The derivative of the estimates in the weight of a row is (I + P)^-1 g (Efron 1982,
-    the infinitesimal jackknife). The test measures it for each row, by differences.
+    The derivative in the weight of a row is (I + P)^-1 g (Efron 1982, the infinitesimal
+    jackknife). The test takes it by differences.
     """
     X, y = anes96()
     X, y = X[::20, :3], np.minimum(y[::20], 2)
@@ -257,17 +240,18 @@ def test_penalised_sandwich_is_the_infinitesimal_jackknife():
         coef = np.column_stack([model.intercept_, model.coef_])
         return model, (coef[1:] - coef[:1]).reshape(-1)
 
-    moved = []
+    derivatives = []
     for row in np.eye(len(y)):
-        ends = [estimates(1 + sign * step * row)[1] for sign in (1, -1)]
-        moved.append((ends[0] - ends[1]) / (2 * step))
+        _, more = estimates(1 + step * row)
+        _, less = estimates(1 - step * row)
+        derivatives.append((more - less) / (2 * step))
     model, _ = estimates(None)
     results = xlr.infer(model, X, y, cov_type="HC0")
-    expected = np.transpose(moved) @ moved
+    expected = np.transpose(derivatives) @ derivatives
     np.testing.assert_allclose(results.cov_params(), expected, rtol=1e-4, atol=1e-9)
 
 
-def test_errors_of_a_lasso_take_dropped_coefficients_as_known():
+def test_errors_of_a_lasso_hold_its_zeros_fixed():
     X, y = fair()
     model = xlr.LogisticRegression(C=0.01, l1_ratio=1, tol=1e-11).fit(X, y)
     kept = model.coef_[0] != 0
@@ -275,7 +259,7 @@ def test_errors_of_a_lasso_take_dropped_coefficients_as_known():
     results = xlr.infer(model, X, y)
     assert (np.isnan(results.bse) == [False, *~kept]).all()
     # An L1 penalty has no curvature: invert the information of the remaining columns.
-    Z = with_constant(X[:, kept])
+    Z = sm.add_constant(X[:, kept])
     p = model.predict_proba(X)[:, 1]
     covariance = np.linalg.inv(Z.T @ (Z * (p * (1 - p))[:, None]))
     expected = np.sqrt(np.diag(covariance))
@@ -286,7 +270,7 @@ def test_errors_of_a_lasso_take_dropped_coefficients_as_known():
     assert "at zero under the L1 penalty" in " ".join(results.notes)
 
 
-def test_errors_of_a_model_chosen_by_cross_validation():
+def test_errors_after_cross_validation_are_those_of_the_chosen_model():
     X, y = fair()
     search = xlr.LogisticRegressionCV(Cs=[0.01, 1], tol=1e-10).fit(X, y)
     single = xlr.LogisticRegression(C=search.C_, tol=1e-10).fit(X, y)
@@ -295,7 +279,7 @@ def test_errors_of_a_model_chosen_by_cross_validation():
     )
 
 
-def test_summary_of_a_table_has_its_names():
+def test_summary_of_a_table_has_its_column_names():
     data = sm.datasets.spector.load_pandas()
     y = data.endog.astype(int)
     results = xlr.infer(unpenalised(data.exog, y), data.exog, y)
@@ -317,7 +301,7 @@ def test_summary_of_a_table_has_its_names():
     assert max(map(len, text.splitlines())) <= 80
 
 
-def test_summary_of_many_classes_has_a_block_each():
+def test_summary_of_many_classes_has_a_block_for_each_equation():
     X, y = anes96()
     summary = xlr.infer(unpenalised(X, y), X, y).summary()
     frame = summary.to_frame()
@@ -326,7 +310,7 @@ def test_summary_of_many_classes_has_a_block_each():
     assert str(summary).count("coef ") == 6
 
 
-def test_odds_ratios_are_exponentials():
+def test_odds_ratios_are_exponentials_of_coefficients():
     X, y = spector()
     results = xlr.infer(unpenalised(X, y), X, y)
     frame = results.odds_ratios(0.1).to_frame()
@@ -335,25 +319,25 @@ def test_odds_ratios_are_exponentials():
     np.testing.assert_allclose(frame["0.95]"], np.exp(results.conf_int(0.1)[1:, 1]))
 
 
-def test_class_weight_needs_a_sandwich():
+def test_class_weight_needs_a_robust_covariance():
     X, y = fair()
     model = unpenalised(X, y, class_weight={0: 1.0, 1: 3.0})
     with pytest.raises(ValueError, match="class_weight"):
         xlr.infer(model, X, y)
     results = xlr.infer(model, X, y, cov_type="HC0")
     weights = np.where(y == 1, 3.0, 1.0)
-    Z, p = with_constant(X), model.predict_proba(X)[:, 1]
+    Z, p = sm.add_constant(X), model.predict_proba(X)[:, 1]
     inverse = np.linalg.inv(Z.T @ (Z * (weights * p * (1 - p))[:, None]))
     scores = Z * (weights * (y - p))[:, None]
     expected = inverse @ scores.T @ scores @ inverse
     np.testing.assert_allclose(results.cov_params(), expected, rtol=1e-7)
 
 
-def test_aliased_columns_are_left_out_as_in_r():
+def test_aliased_columns_have_no_estimates_as_in_r():
     X, y = spector()
     doubled = np.column_stack([X, X[:, 0] + 2 * X[:, 1], np.ones(len(y))])
     results = xlr.infer(unpenalised(doubled, y), doubled, y)
-    reference = sm.Logit(y, with_constant(X)).fit(disp=0, tol=1e-13)
+    reference = sm.Logit(y, sm.add_constant(X)).fit(disp=0, tol=1e-13)
     assert (np.isnan(results.params) == [False] * 4 + [True] * 2).all()
     for name in ("params", "bse"):
         np.testing.assert_allclose(
@@ -394,7 +378,7 @@ def test_infer_refuses_wrong_arguments():
         xlr.infer(several, *anes96())
 
 
-def test_infer_takes_a_quarter_of_the_memory_of_x():
+def test_infer_takes_less_than_a_quarter_of_the_memory_of_x():
     rng = np.random.default_rng(0)
     X = rng.normal(size=(200_000, 50))
     y = (X @ rng.normal(size=50) / 7 + rng.logistic(size=len(X)) > 0).astype(int)

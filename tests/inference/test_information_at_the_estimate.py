@@ -1,4 +1,4 @@
-"""Estimates and standard errors against 50 digits."""
+"""Estimates and standard errors against arithmetic in 50 digits."""
 
 from __future__ import annotations
 
@@ -15,28 +15,27 @@ import xlr
 N = 120
 
 
-def outlier(rng: Any, size: float) -> np.ndarray:
+def with_outlier(rng: Any, size: float) -> np.ndarray:
     X = rng.normal(size=(N, 2))
     X[0, 0] = size
     return X
 
 
-def fill_value(rng: Any) -> np.ndarray:
-    return np.where(np.arange(N) % 8, rng.normal(size=N), 1e10)
-
-
 KINDS = {
     "ordinary": lambda rng: rng.normal(size=(N, 2)),
-    "outlier 1e5": lambda rng: outlier(rng, 1e5),
-    "outlier 1e8": lambda rng: outlier(rng, 1e8),
-    "outlier -1e7": lambda rng: outlier(rng, -1e7),
+    "outlier 1e5": lambda rng: with_outlier(rng, 1e5),
+    "outlier 1e8": lambda rng: with_outlier(rng, 1e8),
+    "outlier -1e7": lambda rng: with_outlier(rng, -1e7),
     "heavy tails": lambda rng: rng.pareto(0.5, size=(N, 2)),
-    "two outliers": lambda rng: outlier(rng, 1e7) + 1e6 * np.eye(N, 2, -5),
-    "fill value": lambda rng: np.column_stack([rng.normal(size=N), fill_value(rng)]),
+    "two outliers": lambda rng: with_outlier(rng, 1e7) + 1e6 * np.eye(N, 2, -5),
+    "fill value": lambda rng: np.column_stack(
+        [rng.normal(size=N), np.where(np.arange(N) % 8, rng.normal(size=N), 1e10)]
+    ),
 }
 
 
-def rows_of(kind: str, n_classes: int = 2, rare: float = 0.0) -> Any:
+def problem(kind: str, n_classes: int = 2, rare: float = 0.0) -> Any:
+    """Return features of a kind and labels; ``rare`` favours the first class."""
     rng = np.random.default_rng(14)
     X = KINDS[kind](rng)
     x = np.clip(X[:, 0] - np.median(X[:, 0]), -2, 2) + rng.logistic(size=N) - rare
@@ -82,8 +81,8 @@ def assert_exact(results: Any, expected: tuple[np.ndarray, np.ndarray]) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_standard_errors_of_default_fits(kind):
-    X, y = rows_of(kind)
+def test_standard_errors_of_default_fits_are_exact(kind):
+    X, y = problem(kind)
     weights = np.random.default_rng(0).uniform(0.5, 2, N)
     offset = np.random.default_rng(1).normal(size=N)
     for C, given in (
@@ -97,8 +96,8 @@ def test_standard_errors_of_default_fits(kind):
 
 
 @pytest.mark.parametrize("kind", ["outlier 1e5", "heavy tails"])
-def test_standard_errors_of_many_classes(kind):
-    X, y = rows_of(kind, n_classes=3)
+def test_standard_errors_of_many_classes_are_exact(kind):
+    X, y = problem(kind, n_classes=3)
     model = xlr.LogisticRegression(C=np.inf).fit(X, y)
     expected = exact_results(Exact(X, y, C=np.inf), model)
     assert_exact(xlr.infer(model, X, y), expected)
@@ -107,8 +106,8 @@ def test_standard_errors_of_many_classes(kind):
 @pytest.mark.parametrize(
     ("solver", "tol"), [("auto", 1e-3), ("lbfgs", 1e-4), ("newton-cg", 1e-6)]
 )
-def test_standard_errors_of_rare_events_by_every_solver(solver, tol):
-    X, y = rows_of("ordinary", rare=4.0)
+def test_standard_errors_of_rare_events_are_exact_for_every_solver(solver, tol):
+    X, y = problem("ordinary", rare=4.0)
     assert 2 < y.sum() < 12
     model = xlr.LogisticRegression(C=np.inf, solver=solver, tol=tol).fit(X, y)
     expected = exact_results(Exact(X, y, C=np.inf), model)
@@ -116,9 +115,11 @@ def test_standard_errors_of_rare_events_by_every_solver(solver, tol):
 
 
 @pytest.mark.parametrize("kind", ["ordinary", "outlier 1e8"])
-@pytest.mark.parametrize("form", [csr_array, lambda X: in_chunks(X, (50, 0, 70))])
-def test_standard_errors_of_sparse_rows_and_of_chunks(kind, form):
-    X, y = rows_of(kind)
+@pytest.mark.parametrize(
+    "form", [csr_array, lambda X: in_chunks(X, (50, 0, 70))], ids=["sparse", "chunks"]
+)
+def test_standard_errors_of_sparse_rows_and_of_chunks_are_exact(kind, form):
+    X, y = problem(kind)
     for C in (np.inf, 1.0):
         given = form(X), y
         model = xlr.LogisticRegression(C=C).fit(*given)
@@ -128,10 +129,10 @@ def test_standard_errors_of_sparse_rows_and_of_chunks(kind, form):
 
 @pytest.mark.shared_arithmetic
 @pytest.mark.parametrize("kind", ["ordinary", "outlier 1e8"])
-def test_standard_errors_on_every_backend(place, dtype, kind):
+def test_standard_errors_are_exact_on_every_backend(place, dtype, kind):
     if dtype == "float32":
-        pytest.skip("its rounding errors are larger than the tolerance's")
-    X, y = rows_of(kind)
+        pytest.skip("the rounding errors of float32 exceed the tolerance")
+    X, y = problem(kind)
     given = place(X), place(y, "int64")
     model = xlr.LogisticRegression().fit(*given)
     expected = exact_results(Exact(X, y), model.to_numpy())
@@ -141,7 +142,7 @@ def test_standard_errors_on_every_backend(place, dtype, kind):
 @pytest.mark.filterwarnings("ignore:The penalised likelihood may have several")
 @pytest.mark.parametrize(("kind", "tol"), [("ordinary", 1e-4), ("outlier 1e5", 1e-2)])
 def test_errors_of_firth_invert_the_information_at_the_estimates(kind, tol):
-    X, y = rows_of(kind)
+    X, y = problem(kind)
     model = xlr.FirthLogisticRegression(tol=tol).fit(X, y)
     results = xlr.infer(model, X, y)
     exact = Exact(X, y, C=np.inf)
@@ -154,23 +155,17 @@ def test_errors_of_firth_invert_the_information_at_the_estimates(kind, tol):
 
 def test_outlier_without_influence_hardly_changes_intervals():
     """The model fits the outlier almost perfectly."""
-    X, y = rows_of("outlier 1e8")
+    X, y = problem("outlier 1e8")
     model = xlr.LogisticRegression(C=np.inf)
-    found, alone = (
+    with_row, without = (
         xlr.infer(model.fit(a, b), a, b, keep_data=True)
         for a, b in ((X, y), (X[1:], y[1:]))
     )
-    if np.abs(found.params - alone.params).max() > 1e-3:
+    if np.abs(with_row.params - without.params).max() > 1e-3:
         pytest.fail("the row of 1e8 has an influence")
-    for a, b in (
-        (
-            found.get_margeff().columns["std err"],
-            alone.get_margeff().columns["std err"],
-        ),
-        (found.predict_interval(X[1:]).se, alone.predict_interval(X[1:]).se),
-        (
-            found.profile_conf_int().columns["[0.025"],
-            alone.profile_conf_int().columns["[0.025"],
-        ),
+    for statistic in (
+        lambda results: results.get_margeff().columns["std err"],
+        lambda results: results.predict_interval(X[1:]).se,
+        lambda results: results.profile_conf_int().columns["[0.025"],
     ):
-        np.testing.assert_allclose(a, b, rtol=0.02)
+        np.testing.assert_allclose(statistic(with_row), statistic(without), rtol=0.02)

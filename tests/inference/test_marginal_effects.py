@@ -15,7 +15,7 @@ sm = on_demand("statsmodels.api")
 
 
 @pytest.mark.parametrize("data", [spector, fair])
-def test_effects_of_two_classes_as_statsmodels(data):
+def test_effects_of_two_classes_agree_with_statsmodels(data):
     X, y = data()
     model = xlr.LogisticRegression(C=np.inf, tol=1e-11).fit(X, y)
     for cov_type in ("nonrobust", "HC0"):
@@ -36,7 +36,7 @@ def test_effects_of_two_classes_as_statsmodels(data):
             )
 
 
-def test_effects_of_many_classes_as_statsmodels():
+def test_effects_of_many_classes_agree_with_statsmodels():
     X, y = anes96()
     model = xlr.LogisticRegression(C=np.inf, tol=1e-11).fit(X, y)
     table = xlr.infer(model, X, y, keep_data=True).get_margeff()
@@ -53,7 +53,7 @@ def test_effects_of_many_classes_as_statsmodels():
     np.testing.assert_allclose(total, 0, atol=1e-14)
 
 
-def test_effects_with_counts_equal_those_of_repeated_rows():
+def test_effects_with_counts_are_those_of_repeated_rows():
     X, y = spector()
     counts = np.arange(len(y)) % 3 + 1
     many = np.repeat(np.arange(len(y)), counts)
@@ -78,12 +78,9 @@ def test_effects_of_aliased_columns_are_refused():
         results.get_margeff()
 
 
-METHODS = ["dydx", "eyex", "dyex", "eydx"]
-
-
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", ["dydx", "eyex", "dyex", "eydx"])
 @pytest.mark.parametrize("at", ["mean", "zero", "overall", "rows"])
-def test_effects_at_rows_as_statsmodels(at, method):
+def test_effects_at_rows_agree_with_statsmodels(at, method):
     """Effects at all rows, passed as an array, are the overall effects."""
     for data, kind, rtol in ((spector, "Logit", 1e-7), (anes96, "MNLogit", 1e-6)):
         if kind == "MNLogit" and method.endswith("ex"):
@@ -102,12 +99,14 @@ def test_effects_at_rows_as_statsmodels(at, method):
             np.testing.assert_allclose(ours, theirs.T.reshape(-1), rtol, atol=1e-12)
 
 
-@pytest.mark.parametrize("method", ["dy", "ey"])
-def test_effects_of_logarithms_of_features_are_scaled_by_the_row(method):
+@pytest.mark.parametrize("outcome", ["dy", "ey"])
+def test_effects_of_log_features_are_effects_times_the_features(outcome):
     X, y = anes96()
     results = xlr.infer(xlr.LogisticRegression(C=np.inf).fit(X, y), X, y)
     row = X[[3]]
-    plain, scaled = (results.get_margeff(row, method + of) for of in ("dx", "ex"))
+    plain, scaled = (
+        results.get_margeff(row, outcome + feature) for feature in ("dx", "ex")
+    )
     factor = np.tile(row[0], 7)
     for ours, theirs, f in zip(
         scaled.columns.values(), plain.columns.values(), (factor, np.abs(factor))
@@ -115,8 +114,10 @@ def test_effects_of_logarithms_of_features_are_scaled_by_the_row(method):
         np.testing.assert_allclose(ours, theirs * f, rtol=1e-10)
 
 
-@pytest.mark.parametrize("form", [csr_array, lambda X: in_chunks(X, (12, 20))])
-def test_effects_at_the_mean_of_sparse_rows_and_of_chunks(form):
+@pytest.mark.parametrize(
+    "form", [csr_array, lambda X: in_chunks(X, (12, 20))], ids=["sparse", "chunks"]
+)
+def test_effects_at_the_mean_are_the_same_for_sparse_rows_and_chunks(form):
     X, y = spector()
     counts = np.arange(len(y)) % 3 + 1.0
     found = []
@@ -132,8 +133,8 @@ def test_effects_at_the_mean_of_sparse_rows_and_of_chunks(form):
             np.testing.assert_allclose(table.columns[name], values, rtol=1e-6)
 
 
-def with_dummy():
-    """Return rows of Fair's table with a dummy column."""
+def fair_with_dummy():
+    """Return every sixth row of Fair's table, with a dummy column."""
     X, y = fair()
     X, y = X[::6].copy(), y[::6]
     X[:, 0] = X[:, 0] > 3
@@ -142,8 +143,8 @@ def with_dummy():
 
 @pytest.mark.parametrize("method", ["dydx", "eydx"])
 @pytest.mark.parametrize("at", ["overall", "mean"])
-def test_effects_of_dummies_as_statsmodels(at, method):
-    X, y = with_dummy()
+def test_effects_of_dummies_agree_with_statsmodels(at, method):
+    X, y = fair_with_dummy()
     model = xlr.LogisticRegression(C=np.inf, tol=1e-11).fit(X, y)
     results = xlr.infer(model, X, y, keep_data=True)
     effects, errors, *_ = results.get_margeff(at, method, dummy=True).columns.values()
@@ -153,8 +154,8 @@ def test_effects_of_dummies_as_statsmodels(at, method):
     np.testing.assert_allclose(errors, expected.margeff_se, rtol=1e-7)
 
 
-def test_effects_of_spectors_dummy_as_stata():
-    """Greene (2003), table 21.1 and page 682, has 0.464 at the means."""
+def test_effects_of_spectors_dummy_agree_with_stata():
+    """Stata: logit grade gpa tuce i.psi; margins, dydx(*) atmeans."""
     X, y = spector()
     model = xlr.LogisticRegression(C=np.inf, tol=1e-11).fit(X, y)
     results = xlr.infer(model, X, y, keep_data=True)
@@ -164,8 +165,8 @@ def test_effects_of_spectors_dummy_as_stata():
 
 
 @pytest.mark.parametrize("takes_log", [False, True])
-def test_effects_of_changes_of_many_classes_by_differences(takes_log):
-    """The derivatives in the parameters are differences of the softmax."""
+def test_effects_of_dummies_on_many_classes_agree_with_differences(takes_log):
+    """The delta method of the oracle takes differences of the softmax."""
     X, y = anes96()
     X = np.column_stack([X, X[:, 1] > 3])
     model = xlr.LogisticRegression(C=np.inf, tol=1e-11).fit(X, y)
@@ -174,7 +175,7 @@ def test_effects_of_changes_of_many_classes_by_differences(takes_log):
     method = "eydx" if takes_log else "dydx"
     table = results.get_margeff(X, method, dummy=True)
 
-    def mean(params, rows):
+    def mean_outcome(params, rows):
         eta = params.reshape(6, -1) @ np.insert(rows, 0, 1, axis=1).T
         eta = np.insert(eta.T, 0, 0, axis=1)
         log_p = eta - np.logaddexp.reduce(eta, axis=1)[:, None]
@@ -183,7 +184,7 @@ def test_effects_of_changes_of_many_classes_by_differences(takes_log):
     def effect(params):
         low, high = X.copy(), X.copy()
         low[:, 5], high[:, 5] = 0, 1
-        return mean(params, high) - mean(params, low)
+        return mean_outcome(params, high) - mean_outcome(params, low)
 
     at = results.params.T.reshape(-1)
     steps = 1e-5 * np.eye(at.size)
@@ -197,8 +198,8 @@ def test_effects_of_changes_of_many_classes_by_differences(takes_log):
     np.testing.assert_allclose(errors[:, 5], np.sqrt(variance), rtol=1e-6)
 
 
-def test_effects_on_every_backend(place, dtype):
-    X, y = with_dummy()
+def test_effects_agree_on_every_backend(place, dtype):
+    X, y = fair_with_dummy()
     weights = np.arange(len(y)) % 3 + 1.0
     tol = 1e-9 if dtype == "float64" else 1e-5
     found = []
@@ -220,7 +221,7 @@ def test_effects_on_every_backend(place, dtype):
 
 
 def test_effects_after_a_fit_in_threads_are_those_of_one_thread():
-    """infer ends its own threads."""
+    """``infer`` ends its thread pool, so that the effects are computed without it."""
     rng = np.random.default_rng(0)
     X = rng.normal(size=(20_000, 4)).round()
     y = (X[:, 0] + rng.logistic(size=len(X)) > 0).astype(int)

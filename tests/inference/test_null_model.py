@@ -1,4 +1,4 @@
-"""The log-likelihood of the intercepts alone, which an offset makes a fit."""
+"""Log-likelihood of the null model, whose intercepts are fitted to an offset."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def log_likelihood(intercepts, y, offset):
 @pytest.mark.shared_arithmetic
 @pytest.mark.parametrize(("C", "n_columns"), [(np.inf, 2), (1.0, 100)])
 @pytest.mark.parametrize("n_classes", [2, 3])
-def test_null_likelihood_with_collinear_columns(place, C, n_columns, n_classes):
+def test_null_likelihood_ignores_collinear_columns(place, C, n_columns, n_classes):
     rng = np.random.default_rng(0)
     outputs = 1 if n_classes == 2 else n_classes
     X = rng.normal(size=(60, n_columns))
@@ -38,10 +38,10 @@ def test_null_likelihood_with_collinear_columns(place, C, n_columns, n_classes):
     assert results.llnull == pytest.approx(-best.fun, rel=1e-6)
 
 
-def binary_log_likelihood(y, offset, weights):
+def null_log_likelihood(y, offset, weights):
     """Return the log-likelihood of the best intercept, by its score equation."""
-    ends = -offset.max() - 60, -offset.min() + 60
-    best = brentq(lambda b: weights @ (y - expit(b + offset)), *ends, xtol=1e-13)
+    bracket = -offset.max() - 60, -offset.min() + 60
+    best = brentq(lambda b: weights @ (y - expit(b + offset)), *bracket, xtol=1e-13)
     margin = np.where(y == 1, 1, -1) * (best + offset)
     return float(-weights @ np.logaddexp(0, -margin))
 
@@ -57,13 +57,15 @@ FAR_OFFSETS = {
 
 
 @pytest.mark.parametrize("name", FAR_OFFSETS)
-@pytest.mark.parametrize("weigh", [np.ones_like, lambda x: 1e-3 + x**4])
-def test_null_likelihood_with_far_offsets(name, weigh):
+@pytest.mark.parametrize(
+    "weigh", [np.ones_like, lambda x: 1e-3 + x**4], ids=["equal", "unequal"]
+)
+def test_null_likelihood_with_far_offsets_solves_the_score_equation(name, weigh):
     offset, rng = FAR_OFFSETS[name], np.random.default_rng(5)
     x = rng.normal(size=200)
     y = (x + rng.logistic(size=200) > 0).astype(int)
     weights, X = weigh(x), np.column_stack([x, rng.normal(size=200)])
-    expected = binary_log_likelihood(y, offset, weights)
+    expected = null_log_likelihood(y, offset, weights)
     rows = X, y, weights, offset
     fits = [(np.inf, rows), (1.0, rows)]
     if name == "some far":
@@ -76,7 +78,7 @@ def test_null_likelihood_with_far_offsets(name, weigh):
         assert results.llnull == pytest.approx(expected, rel=1e-9)
 
 
-def test_null_likelihood_with_an_offset_of_30():
+def test_constant_offset_changes_no_likelihood():
     x = np.random.default_rng(5).normal(size=(200, 1))
     y = (x[:, 0] + np.random.default_rng(5).logistic(size=200) > 0).astype(int)
     offset = np.full(200, 30.0)
@@ -91,7 +93,7 @@ def test_null_likelihood_with_an_offset_of_30():
 
 @pytest.mark.shared_arithmetic
 @pytest.mark.parametrize("far", [[0.0, 30.0, -30.0], [100.0, 0.0, 0.0]])
-def test_null_likelihood_of_many_classes_with_far_offsets(place, dtype, far):
+def test_null_likelihood_of_many_classes_ignores_constant_offsets(place, dtype, far):
     """Constant offsets change only the intercepts."""
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(60, 2)), np.arange(60) % 3 % 2 + (np.arange(60) > 50)

@@ -49,27 +49,31 @@ def test_repr_of_a_large_object_is_short():
     result = xlr.bootstrap(
         xlr.LogisticRegression(), features, y, n_resamples=10, random_state=0
     )
-    shown = [
+    cases = [
         (results, "5000 observations, 21 parameters"),
         (results.get_influence(), "5000 rows"),
         (xlr.logistic_path(features, y), "100 models of 20 features"),
         (result, "10 resamples"),
     ]
-    for thing, part in shown:
-        assert part in repr(thing)
-        assert len(repr(thing)) < 250
-        assert len(repr(thing).splitlines()) <= 3
+    for shown, words in cases:
+        assert words in repr(shown)
+        assert len(repr(shown)) < 250
+        assert len(repr(shown).splitlines()) <= 3
 
 
-HOSTILE = ["\x1b[31mred", "<script>alert(1)</script>", "line\nfeed \u202eback \x07"]
+HOSTILE_NAMES = [
+    "\x1b[31mred",
+    "<script>alert(1)</script>",
+    "line\nfeed \u202eback \x07",
+]
 
 
 @pytest.mark.parametrize("n_classes", [2, 3])
 def test_names_are_escaped_in_text_and_html(n_classes):
     """Columns, classes and notes are escaped; pandas keeps the original names."""
-    names = [*HOSTILE, "\x1b[0msum"]
+    names = [*HOSTILE_NAMES, "\x1b[0msum"]
     features = pd.DataFrame(np.column_stack([X, X[:, 0] + X[:, 1]]), columns=names)
-    labels = np.asarray(HOSTILE)[np.arange(60) % n_classes]
+    labels = np.asarray(HOSTILE_NAMES)[np.arange(60) % n_classes]
     results = results_of(features, labels)
     note = " ".join(str(results.summary()).split())
     assert "\\x1b[0msum = \\x1b[31mred + <script>alert(1)</script>." in note
@@ -81,12 +85,12 @@ def test_names_are_escaped_in_text_and_html(n_classes):
         assert r"line\nfeed \u202eback \x07" in text
         assert len({len(line) for line in re.findall("^=+$", text, re.MULTILINE)}) == 1
         assert "<script>" not in markup
-        assert html.escape(HOSTILE[1]) in markup
+        assert html.escape(HOSTILE_NAMES[1]) in markup
     index = results.coefficients().to_frame().index
     assert set(names) < set(index.get_level_values(-1))
 
 
-def test_infer_names_foreign_models_and_advises():
+def test_infer_refuses_foreign_models_with_advice():
     search = GridSearchCV(xlr.LogisticRegression(), {"C": [1]}).fit(X, Y)
     cases = [
         (linear_model.LogisticRegression(), "got LogisticRegression of sklearn. Fit"),
@@ -102,14 +106,14 @@ def test_infer_names_foreign_models_and_advises():
 
 @pytest.mark.parametrize("n_classes", [2, 3])
 def test_csv_tables_keep_names_and_digits(n_classes):
-    names = [*HOSTILE[:2], 'with, "quotes"']
+    names = [*HOSTILE_NAMES[:2], 'with, "quotes"']
     labels = np.asarray(["a", "b", "c"])[np.arange(60) % n_classes]
     table = results_of(pd.DataFrame(X, columns=names), labels).summary()
     head, *rows = csv.reader(io.StringIO(table.as_csv()))
-    frame, n = table.to_frame(), 1 + (n_classes > 2)
-    assert head[n:] == list(frame.columns)
-    assert [row[n - 1] for row in rows[:4]] == ["intercept", *names]
-    numbers = [[float(cell) for cell in row[n:]] for row in rows]
+    frame, n_keys = table.to_frame(), 1 + (n_classes > 2)
+    assert head[n_keys:] == list(frame.columns)
+    assert [row[n_keys - 1] for row in rows[:4]] == ["intercept", *names]
+    numbers = [[float(cell) for cell in row[n_keys:]] for row in rows]
     np.testing.assert_array_equal(numbers, frame)
     if n_classes > 2:
         assert [row[0] for row in rows] == ["b"] * 4 + ["c"] * 4

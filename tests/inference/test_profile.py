@@ -1,4 +1,4 @@
-"""Profile intervals, against logistf and against the definition."""
+"""Profile likelihood intervals, against logistf and against the definition."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import pytest
 from optional import on_demand
 from scipy import stats
 from scipy.optimize import brentq, minimize
+from scipy.special import expit
 from studies import anes96, endometrial, sex2, spector
 
 import xlr
@@ -32,7 +33,7 @@ SEX2 = [
 ]
 
 
-def test_profile_of_endometrial_as_logistf():
+def test_profile_of_endometrial_agrees_with_logistf():
     X, y = endometrial()
     model = xlr.FirthLogisticRegression(tol=1e-10).fit(X, y)
     table = xlr.infer(model, X, y, keep_data=True).profile_conf_int()
@@ -41,7 +42,7 @@ def test_profile_of_endometrial_as_logistf():
     np.testing.assert_allclose(columns, ENDOMETRIAL, rtol=2e-6)
 
 
-def test_profile_of_counted_sex2_as_logistf():
+def test_profile_of_sex2_with_counts_agrees_with_logistf():
     X, y, counts = sex2()
     model = xlr.FirthLogisticRegression(tol=1e-10).fit(X, y, counts)
     results = xlr.infer(model, X, y, counts, keep_data=True)
@@ -59,28 +60,28 @@ def constrained_likelihood(X, y, column, value):
 
 
 @pytest.mark.parametrize("alpha", [0.05, 0.5])
-def test_profile_ends_where_the_deviance_is_a_quantile(alpha):
+def test_profile_interval_ends_where_the_deviance_is_the_quantile(alpha):
     X, y = spector()
     model = xlr.LogisticRegression(C=np.inf, tol=1e-11).fit(X, y)
     results = xlr.infer(model, X, y, keep_data=True)
     table = results.profile_conf_int(["x2", "intercept"], alpha)
     assert table.index == ["x2", "intercept"]
-    fall = stats.chi2.isf(alpha, 1) / 2
+    drop = stats.chi2.isf(alpha, 1) / 2
     for row, column in enumerate([3, 0]):
         estimate, se = results.params[column], results.bse[column]
 
-        def missing(value, column=column):
-            return constrained_likelihood(X, y, column, value) - results.llf + fall
+        def excess(value, column=column):
+            return constrained_likelihood(X, y, column, value) - results.llf + drop
 
         expected = [
-            brentq(missing, estimate + near * se, estimate + far * se, xtol=1e-11)
+            brentq(excess, estimate + near * se, estimate + far * se, xtol=1e-11)
             for near, far in ((-0.1, -4), (0.1, 4))
         ]
         _, lower, upper = (values[row] for values in table.columns.values())
         np.testing.assert_allclose([lower, upper], expected, rtol=1e-7)
 
 
-def test_profile_of_many_classes_ends_where_the_deviance_is_a_quantile():
+def test_profile_interval_of_many_classes_ends_where_the_deviance_is_the_quantile():
     X, y = anes96()
     X, y = X[:, 1:3], np.digitize(y, [2, 5])
     model = xlr.LogisticRegression(C=np.inf, tol=1e-11).fit(X, y)
@@ -88,57 +89,57 @@ def test_profile_of_many_classes_ends_where_the_deviance_is_a_quantile():
     table = results.profile_conf_int(["x0"])
     frame = table.to_frame()
     assert frame.shape == (2, 3)
+    Z = sm.add_constant(X)
     for row, value in enumerate(frame["[0.025"]):
-        # The profile likelihood with this coefficient fixed.
-        others = sm.add_constant(X)
 
-        def loss(free, row=row, value=value, others=others):
+        def loss(free, row=row, value=value):
+            """Return the loss with one coefficient fixed."""
             coef = np.insert(free, 3 * row + 1, value).reshape(2, 3)
-            eta = np.column_stack([np.zeros(len(y)), others @ coef.T])
+            eta = np.column_stack([np.zeros(len(y)), Z @ coef.T])
             return np.sum(np.logaddexp.reduce(eta, axis=1) - eta[range(len(y)), y])
 
         start = np.delete(results.params.T.reshape(-1), 3 * row + 1)
         found = minimize(loss, start, method="BFGS", options={"gtol": 1e-6})
-        fall = 2 * (found.fun + results.llf)
-        np.testing.assert_allclose(fall, stats.chi2.isf(0.05, 1), rtol=1e-6)
+        deviance = 2 * (found.fun + results.llf)
+        np.testing.assert_allclose(deviance, stats.chi2.isf(0.05, 1), rtol=1e-6)
 
 
 @pytest.mark.shared_arithmetic
-def test_profile_on_every_backend(place, dtype):
+def test_profile_agrees_on_every_backend(place, dtype):
     X, y = endometrial()
-    at, labels = place(X), place(y, "int64")
+    data, labels = place(X), place(y, "int64")
     tol = 1e-9 if dtype == "float64" else 1e-5
-    model = xlr.FirthLogisticRegression(tol=tol).fit(at, labels)
-    table = xlr.infer(model, at, labels, keep_data=True).profile_conf_int(["x2"])
+    model = xlr.FirthLogisticRegression(tol=tol).fit(data, labels)
+    table = xlr.infer(model, data, labels, keep_data=True).profile_conf_int(["x2"])
     rtol = 5e-6 if dtype == "float64" else 5e-3
     found = [values[0] for values in table.columns.values()]
     np.testing.assert_allclose(found, ENDOMETRIAL[3], rtol=rtol)
 
 
-def test_profile_of_a_2_x_2_table_with_an_empty_cell():
+def test_profile_of_a_2x2_table_with_an_empty_cell_agrees_with_its_formula():
     X = np.asarray([[0.0]] * 6 + [[1.0]] * 6)
     y = np.asarray([0, 1, 0, 0, 1, 0] + [1] * 6)
     model = xlr.FirthLogisticRegression(tol=1e-11).fit(X, y)
     results = xlr.infer(model, X, y, keep_data=True)
 
-    def log_likelihood(first, slope):
-        p, q = 1 / (1 + np.exp(-first)), 1 / (1 + np.exp(-first - slope))
-        # log det I / 2 of this design is the sum of the logs of two weights, halved.
+    def log_likelihood(intercept, slope):
+        p, q = expit(intercept), expit(intercept + slope)
+        # For this design, det I is the product of two weights.
         prior = np.log(6 * p * (1 - p) * 6 * q * (1 - q)) / 2
         return 2 * np.log(p) + 4 * np.log1p(-p) + 6 * np.log(q) + prior
 
     def profile(slope):
-        grid = minimize(lambda b: -log_likelihood(b[0], slope), [-slope / 2])
-        return -grid.fun
+        found = minimize(lambda b: -log_likelihood(b[0], slope), [-slope / 2])
+        return -found.fun
 
     np.testing.assert_allclose(
         results.llf, log_likelihood(model.intercept_[0], model.coef_[0, 0])
     )
-    fall = stats.chi2.isf(0.05, 1) / 2
+    drop = stats.chi2.isf(0.05, 1) / 2
     table = results.profile_conf_int(["x0"])
     for name in ("[0.025", "0.975]"):
         (end,) = table.columns[name]
-        np.testing.assert_allclose(results.llf - profile(end), fall, rtol=1e-6)
+        np.testing.assert_allclose(results.llf - profile(end), drop, rtol=1e-6)
 
 
 def test_profile_refuses_wrong_arguments():
@@ -175,7 +176,7 @@ SEX2_TESTS = [
 
 
 @pytest.mark.parametrize("counted", [False, True])
-def test_summary_of_firth_as_logistf(counted):
+def test_summary_of_firth_agrees_with_logistf(counted):
     X, y, *weights = sex2() if counted else endometrial()
     model = xlr.FirthLogisticRegression(tol=1e-10).fit(X, y, *weights)
     results = xlr.infer(model, X, y, *weights)
@@ -194,17 +195,15 @@ def test_summary_of_firth_as_logistf(counted):
         results.conf_int(0.1)
 
 
-def test_summary_of_firth_has_walds_tests_on_request():
+def test_summary_of_firth_without_profile_has_wald_tests():
     X, y = endometrial()
     model = xlr.FirthLogisticRegression(tol=1e-10).fit(X, y)
     results = xlr.infer(model, X, y, profile=False)
     z = results.params / results.bse
     np.testing.assert_allclose(results.pvalues, 2 * stats.norm.sf(abs(z)))
-    ends = results.params[:, None] + stats.norm.isf(0.025) * results.bse[:, None] * [
-        -1,
-        1,
-    ]
-    np.testing.assert_allclose(results.conf_int(), ends)
+    margin = stats.norm.isf(0.025) * results.bse
+    expected = np.stack([results.params - margin, results.params + margin], axis=1)
+    np.testing.assert_allclose(results.conf_int(), expected)
 
 
 @pytest.mark.parametrize("data", [spector, anes96])

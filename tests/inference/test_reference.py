@@ -13,7 +13,7 @@ sm = on_demand("statsmodels.api")
 
 
 @pytest.mark.parametrize("cov_type", ["nonrobust", "HC0"])
-def test_equations_against_a_reference_as_mnlogit(cov_type):
+def test_equations_against_a_reference_agree_with_mnlogit(cov_type):
     """statsmodels compares with the first class, so the test renumbers the classes."""
     X, y = anes96()
     model = xlr.LogisticRegression(C=np.inf, tol=1e-11).fit(X, y)
@@ -40,7 +40,7 @@ def test_equations_against_a_reference_as_mnlogit(cov_type):
     np.testing.assert_allclose(results.predict(X), plain.predict(X))
 
 
-def test_second_class_as_reference_changes_the_sign():
+def test_second_class_as_reference_changes_the_signs():
     X, y = spector()
     labels = np.asarray(["fail", "pass"])[y]
     model = xlr.LogisticRegression(C=np.inf, tol=1e-11).fit(X, labels)

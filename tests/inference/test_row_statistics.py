@@ -18,7 +18,7 @@ UNPENALISED = {"C": np.inf, "tol": 1e-11}
 
 
 @pytest.mark.parametrize("data", [spector, fair])
-def test_influence_as_glm(data):
+def test_influence_agrees_with_glm(data):
     X, y = data()
     results = xlr.infer(
         xlr.LogisticRegression(**UNPENALISED).fit(X, y), X, y, keep_data=True
@@ -36,7 +36,7 @@ def test_influence_as_glm(data):
 WEIGHTED_COOK = [0.5529, 1.7154, 1.0171, 1.5303, 1.3204, 1.8543, 4.1601, 1.2554]
 
 
-def test_influence_of_weighted_rows_as_r():
+def test_influence_of_weighted_rows_agrees_with_r():
     X, y = np.repeat(np.arange(4.0), 2)[:, None], np.tile([1, 0], 4)
     weights = np.asarray([2, 18, 5, 15, 9, 11, 12, 4])
     model = xlr.LogisticRegression(**UNPENALISED).fit(X, y, weights)
@@ -45,23 +45,22 @@ def test_influence_of_weighted_rows_as_r():
 
 
 def weighted_studies():
-    """Yield rows, weights, offset and class weights of several fits."""
+    """Yield X, y, weights, offset and class weights of several fits."""
     rng = np.random.default_rng(0)
-    for make in (lambda n: rng.integers(0, 4, n), lambda n: rng.uniform(1e-3, 1e3, n)):
+    for draw in (lambda n: rng.integers(0, 4, n), lambda n: rng.uniform(1e-3, 1e3, n)):
         for data in (spector, fair):
             X, y = data()
-            yield X, y, make(len(y)).astype(float), rng.normal(size=len(y)), None
+            yield X, y, draw(len(y)).astype(float), rng.normal(size=len(y)), None
     X, y = fair()
     yield X, y, None, None, {0: 1.0, 1: 3.0}
     yield X, y, rng.uniform(0.5, 2, len(y)), None, {0: 1.0, 1: 3.0}
 
 
 @pytest.mark.parametrize("form", [np.asarray, csr_array])
-def test_influence_of_weighted_rows_as_glm(form):
+def test_influence_of_weighted_rows_agrees_with_glm(form):
     """``var_weights`` of GLM are R's prior weights."""
     for X, y, weights, offset, class_weight in weighted_studies():
-        options = {"class_weight": class_weight}
-        model = xlr.LogisticRegression(**UNPENALISED, **options)
+        model = xlr.LogisticRegression(**UNPENALISED, class_weight=class_weight)
         given = (form(X), y, weights)
         model.fit(*given, offset=offset)
         results = xlr.infer(
@@ -71,10 +70,10 @@ def test_influence_of_weighted_rows_as_glm(form):
         s = np.ones(len(y)) if weights is None else weights
         s = s if class_weight is None else s * np.where(y == 1, class_weight[1], 1.0)
         binomial = sm.families.Binomial()
-        has = s > 0  # statsmodels divides by the weights
-        added = None if offset is None else offset[has]
-        exog = sm.add_constant(X)[has]
-        glm = sm.GLM(y[has], exog, binomial, offset=added, var_weights=s[has])
+        positive = s > 0  # statsmodels divides by the weights
+        added = None if offset is None else offset[positive]
+        exog = sm.add_constant(X)[positive]
+        glm = sm.GLM(y[positive], exog, binomial, offset=added, var_weights=s[positive])
         glm = glm.fit(tol=1e-14)
         expected = glm.get_influence()
         for name, values in (
@@ -84,8 +83,8 @@ def test_influence_of_weighted_rows_as_glm(form):
             ("cooks_distance", expected.cooks_distance[0]),
         ):
             ours = getattr(found, name)
-            np.testing.assert_allclose(ours[has], values, rtol=1e-6, atol=1e-9)
-            assert (ours[~has] == 0).all()
+            np.testing.assert_allclose(ours[positive], values, rtol=1e-6, atol=1e-9)
+            assert (ours[~positive] == 0).all()
 
 
 @pytest.mark.parametrize(
@@ -112,34 +111,34 @@ def test_cooks_distance_removes_all_copies_of_a_row(model):
     df = np.trace(np.linalg.solve(hessian, information))
     expected = []
     for z, pi, yi, s in zip(Z, p, y, counts):
-        left = hessian - s * pi * (1 - pi) * np.outer(z, z)
-        moved = np.linalg.solve(left, s * (yi - pi) * z)
-        expected.append(moved @ hessian @ moved / df)
+        without = hessian - s * pi * (1 - pi) * np.outer(z, z)
+        step = np.linalg.solve(without, s * (yi - pi) * z)
+        expected.append(step @ hessian @ step / df)
     found = results.get_influence()
     np.testing.assert_allclose(found.cooks_distance, expected, rtol=1e-6)
 
 
-def test_influence_on_every_backend(place, dtype, assert_close):
+def test_influence_agrees_on_every_backend(place, dtype, assert_close):
     X, y = spector()
     weights = np.arange(len(y)) % 3 + 0.5
-    at, labels, given = place(X), place(y, "int64"), place(weights)
+    data, labels, row_weights = place(X), place(y, "int64"), place(weights)
     tol = 1e-9 if dtype == "float64" else 1e-4
-    model = xlr.LogisticRegression(C=np.inf, tol=tol).fit(at, labels, given)
-    found = xlr.infer(model, at, labels, given, keep_data=True).get_influence()
+    model = xlr.LogisticRegression(C=np.inf, tol=tol).fit(data, labels, row_weights)
+    found = xlr.infer(model, data, labels, row_weights, keep_data=True).get_influence()
     binomial = sm.families.Binomial()
     glm = sm.GLM(y, sm.add_constant(X), binomial, var_weights=weights).fit(tol=1e-14)
     rtol = 1e-6 if dtype == "float64" else 2e-2
     assert_close(found.cooks_distance, glm.get_influence().cooks_distance[0], rtol=rtol)
     assert_close(found.resid_pearson, glm.resid_pearson, rtol=rtol)
-    one = xlr.LogisticRegression(**UNPENALISED).fit(X, y, weights)
-    expected = xlr.infer(one, X, y, weights, keep_data=True).get_influence()
+    model = xlr.LogisticRegression(**UNPENALISED).fit(X, y, weights)
+    expected = xlr.infer(model, X, y, weights, keep_data=True).get_influence()
     rtol, atol = (1e-6, 1e-9) if dtype == "float64" else (2e-2, 1e-3)
     for name in ("dfbetas", "dffits_internal"):
         values = getattr(expected, name)
         assert_close(getattr(found, name), values, rtol=rtol, atol=atol)
 
 
-def test_leverages_sum_to_the_degrees_of_freedom():
+def test_leverages_sum_to_the_effective_degrees_of_freedom():
     X, y = fair()
     model = xlr.LogisticRegression(C=1e-3, tol=1e-10).fit(X, y)
     results = xlr.infer(model, X, y, keep_data=True)
@@ -148,7 +147,7 @@ def test_leverages_sum_to_the_degrees_of_freedom():
     assert results.effective_df < 9
 
 
-def test_influence_frame_as_statsmodels():
+def test_influence_frame_agrees_with_statsmodels():
     X, y = spector()
     model = xlr.LogisticRegression(**UNPENALISED).fit(X, y)
     found = xlr.infer(model, X, y, keep_data=True).get_influence()
@@ -176,13 +175,13 @@ def test_dfbetas_of_weighted_rows_are_newton_steps_without_them():
     Z, p = np.insert(X, 0, 1, axis=1), results.fittedvalues
     hessian = Z.T @ (Z * (weights * p * (1 - p))[:, None])
     for i in (0, 17, 600):
-        left = hessian - weights[i] * p[i] * (1 - p[i]) * np.outer(Z[i], Z[i])
-        moved = np.linalg.solve(left, weights[i] * (y[i] - p[i]) * Z[i])
-        np.testing.assert_allclose(found.dfbetas[i], moved / results.bse, rtol=1e-6)
+        without = hessian - weights[i] * p[i] * (1 - p[i]) * np.outer(Z[i], Z[i])
+        step = np.linalg.solve(without, weights[i] * (y[i] - p[i]) * Z[i])
+        np.testing.assert_allclose(found.dfbetas[i], step / results.bse, rtol=1e-6)
 
 
 @pytest.mark.parametrize("data", [spector, fair])
-def test_intervals_of_two_classes_as_statsmodels(data):
+def test_intervals_of_two_classes_agree_with_statsmodels(data):
     X, y = data()
     results = xlr.infer(xlr.LogisticRegression(**UNPENALISED).fit(X, y), X, y)
     new = X[::3] + 0.1
@@ -199,8 +198,8 @@ def test_intervals_of_two_classes_as_statsmodels(data):
     np.testing.assert_allclose(found.lower[:, 0], 1 - found.upper[:, 1])
 
 
-def test_intervals_of_many_classes_by_the_delta_method():
-    """The oracle has differences of the softmax and statsmodels' covariance."""
+def test_intervals_of_many_classes_agree_with_the_delta_method():
+    """The oracle takes differences of the softmax and the covariance of statsmodels."""
     X, y = anes96()
     results = xlr.infer(xlr.LogisticRegression(**UNPENALISED).fit(X, y), X, y)
     new = X[::200]
@@ -220,11 +219,11 @@ def test_intervals_of_many_classes_by_the_delta_method():
     variance = np.einsum("iak,ij,jak->ak", jacobian, covariance, jacobian)
     np.testing.assert_allclose(found.se, np.sqrt(variance), rtol=1e-6)
     p = found.proba
-    reach = norm.isf(0.025) * found.se / (p * (1 - p))
-    np.testing.assert_allclose(found.upper, expit(logit(p) + reach), rtol=1e-8)
+    half_width = norm.isf(0.025) * found.se / (p * (1 - p))
+    np.testing.assert_allclose(found.upper, expit(logit(p) + half_width), rtol=1e-8)
 
 
-def test_intervals_with_an_offset():
+def test_intervals_take_an_offset():
     X, y = spector()
     offset = np.linspace(-1, 1, len(y))
     model = xlr.LogisticRegression(**UNPENALISED).fit(X, y, offset=offset)
@@ -250,7 +249,9 @@ def test_intervals_of_extreme_rows_contain_their_probabilities(data):
     assert (found.upper <= 1).all()
 
 
-def test_intervals_are_in_the_library_of_the_new_rows(place, dtype, assert_close):
+def test_intervals_have_the_library_and_dtype_of_the_new_rows(
+    place, dtype, assert_close
+):
     X, y = spector()
     results = xlr.infer(xlr.LogisticRegression(**UNPENALISED).fit(X, y), X, y)
     expected = results.predict_interval(X)

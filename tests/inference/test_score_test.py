@@ -22,20 +22,16 @@ def results_of(X, y, weights=None, **options):
     return xlr.infer(model, X, y, weights, keep_data=True, **options)
 
 
-def women():
-    """Return Fair's table with noise columns, and a table of 20 candidates."""
+def fair_with_candidates():
+    """Return three features and y of Fair's table, and 20 candidates, some of noise."""
     X, y = fair()
     X, y = X[::6], y[::6]
-    return X[:, :3], y, candidates_of(X)
+    noise = np.random.default_rng(0).normal(size=(len(X), 23 - X.shape[1]))
+    return X[:, :3], y, np.column_stack([X[:, 3:], noise])
 
 
-def candidates_of(X):
-    rng = np.random.default_rng(0)
-    return np.column_stack([X[:, 3:], rng.normal(size=(len(X), 23 - X.shape[1]))])
-
-
-def test_separate_scores_as_statsmodels():
-    X, y, candidates = women()
+def test_separate_score_tests_agree_with_statsmodels():
+    X, y, candidates = fair_with_candidates()
     found = results_of(X, y).score_test(candidates, "separate")
     fit = sm.Logit(y, sm.add_constant(X)).fit(disp=0, tol=1e-13)
     for j in range(candidates.shape[1]):
@@ -47,8 +43,8 @@ def test_separate_scores_as_statsmodels():
     assert found.df == 1
 
 
-def test_joint_scores_as_statsmodels():
-    X, y, candidates = women()
+def test_joint_score_test_agrees_with_statsmodels():
+    X, y, candidates = fair_with_candidates()
     found = results_of(X, y).score_test(candidates)
     fit = sm.Logit(y, sm.add_constant(X)).fit(disp=0, tol=1e-13)
     expected = fit.score_test(exog_extra=candidates)
@@ -57,8 +53,8 @@ def test_joint_scores_as_statsmodels():
     assert found.df == 20
 
 
-def scores_by_hand(X, y, weights, candidates, params):
-    """Return the statistic from the scores and the information of the larger model."""
+def score_statistic(X, y, weights, candidates, params):
+    """Return the score statistic U V^-1 U, at parameters of the smaller model."""
     n_classes = int(y.max()) + 1
     Z = np.column_stack([np.ones(len(y)), X, candidates])
     eta = np.column_stack([np.zeros(len(y)), Z[:, : X.shape[1] + 1] @ params])
@@ -68,15 +64,17 @@ def scores_by_hand(X, y, weights, candidates, params):
     H = np.eye(n_classes - 1) * p[:, None, :] - p[:, :, None] * p[:, None, :]
     information = np.einsum("i,ikl,ij,im->kjlm", weights, H, Z, Z)
     information = information.reshape(scores.shape[1], -1)
-    own = np.tile(np.arange(Z.shape[1]) > X.shape[1], n_classes - 1)
-    A = information[np.ix_(own, ~own)] @ np.linalg.inv(information[np.ix_(~own, ~own)])
-    V = information[np.ix_(own, own)] - A @ information[np.ix_(~own, own)]
-    U = weights @ scores[:, own]
+    added = np.tile(np.arange(Z.shape[1]) > X.shape[1], n_classes - 1)
+    A = information[np.ix_(added, ~added)] @ np.linalg.inv(
+        information[np.ix_(~added, ~added)]
+    )
+    V = information[np.ix_(added, added)] - A @ information[np.ix_(~added, added)]
+    U = weights @ scores[:, added]
     return U @ np.linalg.solve(V, U)
 
 
 @pytest.mark.parametrize("n_classes", [2, 3])
-def test_scores_of_weighted_rows_by_hand(n_classes):
+def test_score_tests_of_weighted_rows_agree_with_the_formula(n_classes):
     X, y = anes96()
     y = np.minimum(y // 2, n_classes - 1)
     X, candidates = X[:, :2], np.column_stack([X[:, 2:], X[:, 0] ** 2])
@@ -86,18 +84,18 @@ def test_scores_of_weighted_rows_by_hand(n_classes):
     args = X, y, weights
     separate = results.score_test(candidates, "separate")
     for j in range(candidates.shape[1]):
-        expected = scores_by_hand(*args, candidates[:, [j]], params)
+        expected = score_statistic(*args, candidates[:, [j]], params)
         assert separate.statistic[j] == pytest.approx(expected, rel=1e-7)
     joint = results.score_test(candidates)
-    expected = scores_by_hand(*args, candidates, params)
+    expected = score_statistic(*args, candidates, params)
     assert joint.statistic == pytest.approx(expected, rel=1e-7)
     assert joint.df == (n_classes - 1) * candidates.shape[1]
     assert joint.pvalue == pytest.approx(stats.chi2.sf(expected, joint.df))
 
 
 @pytest.mark.parametrize("hypothesis", ["joint", "separate"])
-def test_scores_on_every_backend(place, dtype, hypothesis):
-    X, y, candidates = women()
+def test_score_tests_agree_on_every_backend(place, dtype, hypothesis):
+    X, y, candidates = fair_with_candidates()
     expected = results_of(X, y).score_test(candidates, hypothesis).statistic
     rows = place(X)
     tol = 1e-9 if dtype == "float64" else 1e-5
@@ -124,9 +122,10 @@ SIZES = (361, 700)
         (lambda X: in_chunks(X, SIZES), lambda X: in_chunks(X, SIZES)),
         (lambda X: in_chunks(X, SIZES), np.asarray),
     ],
+    ids=["sparse", "dense and sparse", "dense and table", "chunks", "chunks and dense"],
 )
-def test_scores_of_every_kind_of_features(form, candidates_form):
-    X, y, candidates = women()
+def test_score_tests_agree_for_every_kind_of_features(form, candidates_form):
+    X, y, candidates = fair_with_candidates()
     candidates = np.round(candidates, 1)
     for hypothesis in ("joint", "separate"):
         expected = results_of(X, y).score_test(candidates, hypothesis).statistic
@@ -135,8 +134,8 @@ def test_scores_of_every_kind_of_features(form, candidates_form):
         np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
-def test_score_of_a_sum_of_the_models_features_is_unknown():
-    X, y, candidates = women()
+def test_score_test_of_a_collinear_candidate_is_nan():
+    X, y, candidates = fair_with_candidates()
     candidates = np.column_stack([candidates[:, :2], X @ [1, 2, 3], np.ones(len(y))])
     results = results_of(X, y)
     found = results.score_test(candidates, "separate")
@@ -145,8 +144,8 @@ def test_score_of_a_sum_of_the_models_features_is_unknown():
         results.score_test(candidates)
 
 
-def test_score_refuses_wrong_arguments():
-    X, y, candidates = women()
+def test_score_test_refuses_wrong_arguments():
+    X, y, candidates = fair_with_candidates()
     results = results_of(X, y)
     cases = [
         ((candidates[:5],), "1061 rows of X, 5 of exog_extra"),

@@ -1,4 +1,4 @@
-"""Results can be stored, copied, and read on any machine."""
+"""Results are stored, copied, and read on any machine."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def by_joblib(results):
     return joblib.load(file)
 
 
-WAYS = {
+COPIERS = {
     "pickle": lambda results: pickle.loads(pickle.dumps(results)),
     "joblib": by_joblib,
     "deepcopy": copy.deepcopy,
@@ -54,7 +54,7 @@ def assert_same_results(found, expected, rows):
 
 
 @pytest.mark.parametrize(
-    ("kind", "way", "keep_data"),
+    ("kind", "copier", "keep_data"),
     [
         ("two classes", "pickle", True),
         ("two classes", "copy", False),
@@ -65,12 +65,12 @@ def assert_same_results(found, expected, rows):
         ("Firth", "joblib", True),
     ],
 )
-def test_results_survive_copies(way, kind, keep_data):
+def test_results_survive_copies(kind, copier, keep_data):
     data, model = KINDS[kind]
     X, y = data()
     X = X[:, :3]
     expected = xlr.infer(model.fit(X, y), X, y, keep_data=keep_data)
-    stored = WAYS[way](expected)
+    stored = COPIERS[copier](expected)
     assert_same_results(stored, expected, X[:5])
     with pytest.raises(ValueError, match=r"get_margeff needs .* data.*keep_data=True"):
         stored.get_margeff()
@@ -150,7 +150,7 @@ def test_methods_without_the_training_data_are_refused():
         xlr.plotting.InfluenceDisplay.from_results(results)
 
 
-def test_stored_results_check_names_of_columns():
+def test_stored_results_check_column_names():
     pd = pytest.importorskip("pandas")
     X, y = spector()
     table = pd.DataFrame(X, columns=["a", "b", "c"])

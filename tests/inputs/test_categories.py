@@ -27,17 +27,18 @@ REJECTED = {
 }
 
 
-def columns(n: int = 200, seed: int = 0) -> tuple[dict, np.ndarray]:
+def patients(n: int = 200, seed: int = 0) -> tuple[dict, np.ndarray]:
+    """Return numeric and categorical columns of simulated patients, and y."""
     rng = np.random.default_rng(seed)
-    made = {
+    columns = {
         "age": rng.normal(50, 10, size=n),
         "race": rng.choice(RACES, size=n),
         "smokes": rng.random(n) < 0.4,
         "town": rng.choice(["B", "A", "C"], size=n),
         "visits": rng.integers(5, size=n),
     }
-    logit = made["age"] / 20 + (made["race"] == "black") + rng.logistic(size=n)
-    return made, (logit > 3).astype(int)
+    logit = columns["age"] / 20 + (columns["race"] == "black") + rng.logistic(size=n)
+    return columns, (logit > 3).astype(int)
 
 
 def in_pandas(columns):
@@ -53,6 +54,15 @@ def in_pyarrow(columns):
     return pytest.importorskip("pyarrow").table(columns)
 
 
+def in_dask():
+    """Return X and y of Dask, and the same table in memory."""
+    dataframe = pytest.importorskip("dask.dataframe")
+    columns, y = patients()
+    table = in_pandas(columns)
+    lazy = dataframe.from_pandas(table.assign(y=y), npartitions=3)
+    return lazy.drop(columns="y"), lazy.y, table, y
+
+
 TABLES = {"pandas": in_pandas, "polars": in_polars, "pyarrow": in_pyarrow}
 ESTIMATORS = {
     "ridge": xlr.LogisticRegression(),
@@ -66,22 +76,22 @@ ESTIMATORS = {
 @pytest.mark.parametrize("kind", ESTIMATORS)
 @pytest.mark.parametrize("library", TABLES)
 def test_categories_give_the_model_of_one_hot_columns(library, kind):
-    made, y = columns()
-    table = TABLES[library](made)
+    columns, y = patients()
+    table = TABLES[library](columns)
     model = clone(ESTIMATORS[kind]).set_params(categorical="auto").fit(table, y)
     encoder = make_column_transformer(
         (OneHotEncoder(), ["race", "smokes", "town"]), remainder="passthrough"
     )
-    frame = in_pandas(made)
+    frame = in_pandas(columns)
     theirs = make_pipeline(encoder, clone(ESTIMATORS[kind])).fit(frame, y)
     expected = theirs.predict_proba(frame)
     np.testing.assert_allclose(model.predict_proba(table), expected, atol=1e-8)
     assert model.score(table, y) == pytest.approx(theirs.score(frame, y))
 
 
-def test_levels_have_the_order_of_the_table_or_are_sorted():
-    made, y = columns()
-    model = xlr.LogisticRegression(categorical="auto").fit(in_polars(made), y)
+def test_levels_have_the_order_of_the_dtype_or_are_sorted():
+    columns, y = patients()
+    model = xlr.LogisticRegression(categorical="auto").fit(in_polars(columns), y)
     assert model.coef_names_ == [
         "age",
         "visits",
@@ -95,9 +105,9 @@ def test_levels_have_the_order_of_the_table_or_are_sorted():
         "town[C]",
     ]
     assert model.n_features_in_ == 5
-    assert list(model.feature_names_in_) == list(made)
+    assert list(model.feature_names_in_) == list(columns)
     named = xlr.LogisticRegression(categorical=["visits"], drop="first")
-    named.fit(in_pandas(made)[["age", "visits"]], y)
+    named.fit(in_pandas(columns)[["age", "visits"]], y)
     assert named.coef_names_ == ["age", *(f"visits[{k}]" for k in range(1, 5))]
 
 
@@ -149,26 +159,28 @@ def test_firth_drops_the_first_level_of_categories():
 
 @pytest.mark.parametrize("library", TABLES)
 def test_unknown_levels_are_errors_or_ignored(library):
-    made, y = columns()
-    new = made | {"town": np.where(made["town"] == "A", "Z", made["town"])}
-    model = xlr.LogisticRegression(categorical="auto").fit(TABLES[library](made), y)
+    columns, y = patients()
+    new = columns | {"town": np.where(columns["town"] == "A", "Z", columns["town"])}
+    model = xlr.LogisticRegression(categorical="auto").fit(TABLES[library](columns), y)
     with pytest.raises(ValueError, match="Column 'town' of X has the level 'Z'"):
         model.predict(TABLES[library](new))
     model.set_params(handle_unknown="ignore")
-    model.fit(TABLES[library](made), y)
+    model.fit(TABLES[library](columns), y)
     found = model.decision_function(TABLES[library](new))
     level = model.coef_[0, model.coef_names_.index("town[A]")]
-    known = model.decision_function(TABLES[library](made))
-    np.testing.assert_allclose(known - found, level * (made["town"] == "A"), atol=1e-12)
+    known = model.decision_function(TABLES[library](columns))
+    np.testing.assert_allclose(
+        known - found, level * (columns["town"] == "A"), atol=1e-12
+    )
 
 
 @pytest.mark.parametrize("categorical", [False, True])
 @pytest.mark.parametrize("library", ["pandas", "polars"])
-def test_levels_without_rows_are_not_unknown(library, categorical):
-    """Only levels of some row are named, whatever levels the dtype has."""
-    made, y = columns()
+def test_unused_levels_of_a_dtype_are_not_unknown(library, categorical):
+    """The error names only levels with rows, whatever levels the dtype has."""
+    columns, y = patients()
     names = [*RACES, *(f"level {k}" for k in range(300))]
-    new = {name: values.copy() for name, values in made.items()}
+    new = {name: values.copy() for name, values in columns.items()}
     new["race"] = new["race"].astype(object)
     new["race"][[3, 7]] = "level 200", None
 
@@ -182,35 +194,37 @@ def test_levels_without_rows_are_not_unknown(library, categorical):
         return frame if categorical else frame.astype({"race": object})
 
     model = xlr.LogisticRegression(categorical="auto", handle_missing="level")
-    model.fit(table(made), y)
-    assert model.predict(table(made)).shape == (200,)
+    model.fit(table(columns), y)
+    assert model.predict(table(columns)).shape == (200,)
     with pytest.raises(ValueError, match="has the levels 'level 200', None, which"):
         model.predict(table(new))
-    model.set_params(handle_unknown="ignore").fit(table(made), y)
-    change = model.decision_function(table(made)) - model.decision_function(table(new))
-    levels = [model.coef_names_.index(f"race[{made['race'][k]}]") for k in (3, 7)]
+    model.set_params(handle_unknown="ignore").fit(table(columns), y)
+    change = model.decision_function(table(columns)) - model.decision_function(
+        table(new)
+    )
+    levels = [model.coef_names_.index(f"race[{columns['race'][k]}]") for k in (3, 7)]
     np.testing.assert_allclose(change[[3, 7]], model.coef_[0, levels], atol=1e-12)
     assert np.count_nonzero(change) == 2
 
 
 @pytest.mark.parametrize("library", TABLES)
 def test_missing_values_are_errors_or_a_level(library):
-    made, y = columns()
-    town = [None if k % 7 == 0 else name for k, name in enumerate(made["town"])]
-    table = TABLES[library](made | {"town": town})
+    columns, y = patients()
+    town = [None if k % 7 == 0 else name for k, name in enumerate(columns["town"])]
+    table = TABLES[library](columns | {"town": town})
     model = xlr.LogisticRegression(categorical="auto")
     with pytest.raises(ValueError, match="Column 'town' of X holds missing values"):
         model.fit(table, y)
     model.set_params(handle_missing="level").fit(table, y)
     assert model.coef_names_[-1] == "town[missing]"
-    named = TABLES[library](made | {"town": [name or "~" for name in town]})
+    named = TABLES[library](columns | {"town": [name or "~" for name in town]})
     other = xlr.LogisticRegression(categorical="auto").fit(named, y)
     np.testing.assert_allclose(model.coef_, other.coef_, atol=1e-8)
 
 
 def test_pickled_model_encodes_categories():
-    made, y = columns()
-    table = in_pandas(made)
+    columns, y = patients()
+    table = in_pandas(columns)
     model = xlr.LogisticRegression(categorical="auto").fit(table, y)
     again = pickle.loads(pickle.dumps(model))
     np.testing.assert_array_equal(again.predict(table), model.predict(table))
@@ -219,45 +233,46 @@ def test_pickled_model_encodes_categories():
 
 
 def test_refit_to_numbers_forgets_the_categories():
-    made, y = columns()
-    model = xlr.LogisticRegression(categorical="auto").fit(in_pandas(made), y)
-    numbers = in_pandas(made)[["age", "visits"]]
+    columns, y = patients()
+    model = xlr.LogisticRegression(categorical="auto").fit(in_pandas(columns), y)
+    numbers = in_pandas(columns)[["age", "visits"]]
     assert model.fit(numbers, y).coef_names_ == ["age", "visits"]
     assert model.predict(numbers).shape == (200,)
 
 
-def test_category_with_a_single_level_is_refused_alone():
-    made, y = columns()
-    table = in_pandas(made)[["town"]].assign(town="A")
+def test_category_with_a_single_level_is_refused_if_drop_leaves_no_column():
+    columns, y = patients()
+    table = in_pandas(columns)[["town"]].assign(town="A")
     model = xlr.LogisticRegression(C=np.inf, categorical="auto")
     with pytest.raises(ValueError, match="Column 'town' of X holds one level only"):
         model.fit(table, y)
     assert model.set_params(drop=None).fit(table, y).coef_[0, 0] == 0
 
 
-WRONG = {
-    "a column that is not there": (["zip"], {}, "categorical names 'zip'"),
+WRONG_CATEGORIES = {
+    "an absent column": (["zip"], {}, "categorical names 'zip'"),
     "levels of two types": (["town"], {"town": [1, "A"] * 100}, "mix types"),
-    "numbers and truths": (["town"], {"town": [1, True] * 100}, "mix .*bool and int"),
+    "numbers and booleans": (["town"], {"town": [1, True] * 100}, "mix .*bool and int"),
     "two types of numbers": (["town"], {"town": [1, 1.0] * 100}, "mix .*float and int"),
     "lists": (["town"], {"town": [[1]] * 200}, "'town' of X mix types or do not"),
     "no values": (["town"], {"town": [None] * 200}, "holds no values"),
-    "no list": ("town", {}, "'auto' or a list of column names; got 'town'"),
+    "not a list": ("town", {}, "'auto' or a list of column names; got 'town'"),
 }
+OF_TWO_TYPES = {"levels of two types", "numbers and booleans", "two types of numbers"}
 
 
-@pytest.mark.parametrize("case", WRONG)
+@pytest.mark.parametrize("case", WRONG_CATEGORIES)
 def test_wrong_categories_are_refused_with_a_clear_error(case):
-    categorical, changed, sentence = WRONG[case]
-    made, y = columns()
+    categorical, changed, sentence = WRONG_CATEGORIES[case]
+    columns, y = patients()
     model = xlr.LogisticRegression(categorical=categorical, handle_missing="level")
-    table = in_pandas(made)[["age", "town"]]
+    table = in_pandas(columns)[["age", "town"]]
     for name, values in changed.items():
         table[name] = pd.Series(values, dtype=object)
     if case == "no values":
         model.set_params(handle_missing="error")
     tables = [table]
-    if "two" not in case and "and" not in case:  # a polars column has a single type
+    if case not in OF_TWO_TYPES:  # a polars column has a single type
         tables.append(pl.from_dict(table.to_dict("list")))
     for each in tables:
         with pytest.raises(ValueError, match=sentence):
@@ -266,13 +281,13 @@ def test_wrong_categories_are_refused_with_a_clear_error(case):
 
 
 def test_missing_numbers_are_a_level_of_a_category():
-    made, y = columns()
-    visits = np.where(made["visits"] == 4, np.nan, made["visits"])
+    columns, y = patients()
+    visits = np.where(columns["visits"] == 4, np.nan, columns["visits"])
     for library in TABLES.values():
         model = xlr.LogisticRegression(
             categorical=["race", "visits"], handle_missing="level"
         )
-        table = library({"race": made["race"], "visits": visits})
+        table = library({"race": columns["race"], "visits": visits})
         model.fit(table, y)
         assert model.coef_names_[-1] == "visits[missing]"
 
@@ -287,8 +302,8 @@ def test_category_with_a_million_levels_is_refused():
 
 
 def test_model_of_categories_refuses_arrays():
-    made, y = columns()
-    model = xlr.LogisticRegression(categorical="auto").fit(in_pandas(made), y)
+    columns, y = patients()
+    model = xlr.LogisticRegression(categorical="auto").fit(in_pandas(columns), y)
     with pytest.raises(ValueError, match="Pass a table with the columns 'race'"):
         model.predict(np.zeros((2, 5)))
 
@@ -367,25 +382,16 @@ def test_missing_values_of_dask_are_errors_or_a_level(handle_missing):
     np.testing.assert_allclose(model.coef_, expected.coef_, atol=1e-5)
 
 
-def in_dask():
-    """Return X and y of Dask, and the same table in memory."""
-    dataframe = pytest.importorskip("dask.dataframe")
-    made, y = columns()
-    table = in_pandas(made)
-    lazy = dataframe.from_pandas(table.assign(y=y), npartitions=3)
-    return lazy.drop(columns="y"), lazy.y, table, y
-
-
-def test_paths_and_label_models_take_categories():
-    made, y = columns()
-    table = in_pandas(made)
+def test_paths_and_multi_label_models_take_categories():
+    columns, y = patients()
+    table = in_pandas(columns)
     dense = pd.get_dummies(table[["race", "smokes", "town"]].astype(str))
+    # get_dummies sorts the levels; the first level of the table is white.
     dense = dense[["race_black", "race_other", "smokes_True", "town_B", "town_C"]]
     dense = np.column_stack([table[["age", "visits"]], dense]).astype(float)
     path = xlr.logistic_path(
         table, y, categorical="auto", drop="first", n_Cs=4, tol=1e-10
     )
-    # get_dummies sorts the levels; the first level of the table is white.
     expected = xlr.logistic_path(dense, y, n_Cs=4, tol=1e-10)
     np.testing.assert_allclose(path.coefs, expected.coefs, atol=1e-6)
     assert path.feature_names.tolist()[2:4] == ["race[black]", "race[other]"]

@@ -61,24 +61,24 @@ LAYOUTS = {
     "list of rows": list,
     "memoryview": memoryview,
     "protocol": Protocol,
-    "nothing masked": np.ma.array,
-    "numbers in text": lambda x: x.astype(str),
+    "masked array without masked entries": np.ma.array,
+    "numbers as text": lambda x: x.astype(str),
 }
 
 
 @pytest.mark.parametrize("layout", list(LAYOUTS))
 def test_memory_layouts_give_the_same_model(layout):
     given = LAYOUTS[layout](X)
-    kept = copy.deepcopy(given) if layout != "memoryview" else given
+    original = copy.deepcopy(given) if layout != "memoryview" else given
     model = xlr.LogisticRegression(tol=1e-10).fit(given, Y)
     np.testing.assert_allclose(model.coef_, EXPECTED.coef_, rtol=1e-9)
     found = model.predict_proba(given)
     np.testing.assert_allclose(found, EXPECTED.predict_proba(X), rtol=1e-9)
-    np.testing.assert_array_equal(np.asarray(given), np.asarray(kept))
+    np.testing.assert_array_equal(np.asarray(given), np.asarray(original))
 
 
-NO_MATRIX = {
-    # maker, error, and words of the message
+NOT_A_MATRIX = {
+    # function that makes X, error, and words of its message
     "generator": (lambda: (r for r in X), TypeError, "not 'generator'"),
     "set": (lambda: {1, 2}, TypeError, "not 'set'"),
     "dict": (lambda: {"a": X[:, 0]}, TypeError, "not 'dict'"),
@@ -103,7 +103,7 @@ NO_MATRIX = {
 }
 
 
-@pytest.mark.parametrize("kind", list(NO_MATRIX))
+@pytest.mark.parametrize("kind", list(NOT_A_MATRIX))
 @pytest.mark.parametrize(
     "estimator",
     [
@@ -114,8 +114,8 @@ NO_MATRIX = {
     ],
     ids=lambda estimator: type(estimator).__name__,
 )
-def test_x_that_is_no_matrix_is_refused_in_fits(estimator, kind):
-    make, error, words = NO_MATRIX[kind]
+def test_fits_refuse_x_that_is_not_a_matrix(estimator, kind):
+    make, error, words = NOT_A_MATRIX[kind]
     y = Y[:, None] if isinstance(estimator, xlr.MultiLabelLogisticRegression) else Y
     with np.errstate(all="ignore"), pytest.raises(error, match=words):
         estimator.fit(make(), y)
@@ -124,8 +124,8 @@ def test_x_that_is_no_matrix_is_refused_in_fits(estimator, kind):
 
 @pytest.mark.parametrize("kind", ["generator", "masked", "records", "complex", "0-d"])
 @pytest.mark.parametrize("method", ["predict", "predict_proba", "decision_function"])
-def test_x_that_is_no_matrix_is_refused_in_predictions(kind, method):
-    make, error, words = NO_MATRIX[kind]
+def test_predictions_refuse_x_that_is_not_a_matrix(kind, method):
+    make, error, words = NOT_A_MATRIX[kind]
     with pytest.raises(error, match=words):
         getattr(EXPECTED, method)(make())
 
@@ -151,7 +151,7 @@ LABELS = {
 
 
 @pytest.mark.parametrize("kind", list(LABELS))
-def test_predicted_labels_are_those_given(kind):
+def test_predictions_keep_the_labels_of_y(kind):
     classes = LABELS[kind]
     y = classes[Y]
     model = xlr.LogisticRegression(tol=1e-10).fit(X, y)
@@ -182,7 +182,7 @@ def test_labels_of_signed_zeros_are_one_class():
         xlr.LogisticRegression().fit(X, np.where(Y, 0.0, -0.0))
 
 
-NO_LABELS = {
+NOT_LABELS = {
     "generator": (lambda: (v for v in Y), ValueError, "y should be a 1d array"),
     "set": (lambda: {0, 1}, ValueError, "y should be a 1d array"),
     "masked": (
@@ -219,7 +219,7 @@ NO_LABELS = {
 }
 
 
-@pytest.mark.parametrize("kind", list(NO_LABELS))
+@pytest.mark.parametrize("kind", list(NOT_LABELS))
 @pytest.mark.parametrize(
     "estimator",
     [
@@ -229,8 +229,8 @@ NO_LABELS = {
     ],
     ids=lambda estimator: type(estimator).__name__,
 )
-def test_y_that_holds_no_labels_is_refused(estimator, kind):
-    make, error, words = NO_LABELS[kind]
+def test_fits_refuse_y_that_does_not_hold_labels(estimator, kind):
+    make, error, words = NOT_LABELS[kind]
     with pytest.raises(error, match=words):
         estimator.fit(X, make())
     assert not hasattr(estimator, "coef_")
@@ -253,7 +253,9 @@ def test_y_that_holds_no_labels_is_refused(estimator, kind):
     ],
     ids=["masked", "generator", "times", "columns", "0-d", "text", "None"],
 )
-def test_weights_and_offsets_other_than_numbers_are_refused(name, values, error, words):
+def test_fits_refuse_weights_and_offsets_that_are_not_numbers(
+    name, values, error, words
+):
     with pytest.raises(error, match=words):
         xlr.LogisticRegression().fit(X, Y, **{name: values})
 

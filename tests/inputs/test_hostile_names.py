@@ -20,14 +20,11 @@ LABELS = np.asarray(["no", NAME], dtype=object)
 
 
 def table(first, second=X[:, 1]):
+    """Return a table whose first column has a long name with an escape sequence."""
     return pd.DataFrame({NAME: first, "other": second})
 
 
-def huge():
-    return table(np.where(Y == 1, 1e200, -1e200))
-
-
-def infer(X, **options):
+def results_of(X, **options):
     model = xlr.LogisticRegression(C=np.inf).fit(X, Y)
     return xlr.infer(model, X, Y, **options)
 
@@ -39,11 +36,11 @@ ERRORS = {
     "not finite": lambda: UNPENALISED.fit(table(np.where(Y == 1, X[:, 0], np.nan)), Y),
     "no class": lambda: xlr.LogisticRegression(class_weight={NAME: 1}).fit(X, Y),
     "formula": lambda: xlr.FormulaTransformer(NAME).fit(table(X[:, 0])),
-    "hypothesis": lambda: infer(table(X[:, 0])).wald_test("no such = 0"),
-    "cov_type": lambda: infer(X, cov_type=NAME),
+    "hypothesis": lambda: results_of(table(X[:, 0])).wald_test("no such = 0"),
+    "cov_type": lambda: results_of(X, cov_type=NAME),
     "dates": lambda: UNPENALISED.fit(table(pd.date_range("2026", periods=60)), Y),
-    "scale": lambda: UNPENALISED.fit(huge(), Y),
-    "collinear": lambda: infer(table(X[:, 0], X[:, 0]), collinear="raise"),
+    "scale": lambda: UNPENALISED.fit(table(np.where(Y == 1, 1e200, -1e200)), Y),
+    "collinear": lambda: results_of(table(X[:, 0], X[:, 0]), collinear="raise"),
     "Firth": lambda: xlr.FirthLogisticRegression().fit(
         table(X[:, 1])[["other", NAME]], Y
     ),
@@ -53,7 +50,7 @@ ERRORS = {
     "weights": lambda: xlr.LogisticRegression(class_weight={"no": -1, NAME: 1}).fit(
         X, LABELS[Y].astype(str)
     ),
-    "picture": lambda: xlr.plotting.ThresholdDisplay.from_predictions(
+    "display": lambda: xlr.plotting.ThresholdDisplay.from_predictions(
         Y, X[:, 0], pos_label=NAME
     ),
 }
@@ -108,7 +105,7 @@ def test_names_in_warnings_are_escaped_and_shortened(kind):
 
 
 def test_tables_of_results_show_short_names():
-    results = infer(table(X[:, 0]))
+    results = results_of(table(X[:, 0]))
     for shown in (str(results.summary()), results.summary()._repr_html_()):
         assert re.search(r"\\x1b\[31mlong.*\.\.\..*long", shown)
         assert all(line.isprintable() for line in shown.split("\n"))

@@ -32,9 +32,13 @@ BAD_DATA = [
     # name, arguments of fit, words of the message
     ("nan", {"X": altered(X, (3, 1), np.nan)}, "X contains NaN"),
     ("inf", {"X": altered(X, (3, 1), np.inf)}, "X contains infinity"),
-    ("both", {"X": altered(altered(X, 0, np.inf), 1, np.nan)}, "NaN and infinity"),
-    ("vector", {"X": X[:, 0]}, "Expected 2D array"),
-    ("cube", {"X": X[None]}, "2D|dim 3|<= 2 expected"),
+    (
+        "nan and inf",
+        {"X": altered(altered(X, 0, np.inf), 1, np.nan)},
+        "NaN and infinity",
+    ),
+    ("one dimension", {"X": X[:, 0]}, "Expected 2D array"),
+    ("three dimensions", {"X": X[None]}, "2D|dim 3|<= 2 expected"),
     ("no rows", {"X": X[:0], "y": Y[:0]}, "0 sample"),
     ("no columns", {"X": X[:, :0]}, "0 feature"),
     ("complex", {"X": X + 0j}, "Complex data not supported"),
@@ -51,18 +55,22 @@ BAD_DATA = [
     ),
     ("nan weight", {"sample_weight": altered(np.ones(80), 0, np.nan)}, "contains NaN"),
     ("inf weight", {"sample_weight": altered(np.ones(80), 0, np.inf)}, "or infinity"),
-    ("negative", {"sample_weight": altered(np.ones(80), 0, -1)}, "negative values"),
+    (
+        "negative weight",
+        {"sample_weight": altered(np.ones(80), 0, -1)},
+        "negative values",
+    ),
     ("zero weights", {"sample_weight": np.zeros(80)}, "weights are zero"),
-    ("coef_init", {"coef_init": np.zeros((2, 5))}, r"expected \(1, 5\)"),
+    ("shape of coef_init", {"coef_init": np.zeros((2, 5))}, r"expected \(1, 5\)"),
     ("nan start", {"coef_init": altered(np.zeros((1, 5)), 0, np.nan)}, "contains NaN"),
-    ("intercept_init", {"intercept_init": np.zeros(3)}, r"shape \(3,\)"),
+    ("shape of intercept_init", {"intercept_init": np.zeros(3)}, r"shape \(3,\)"),
 ]
 
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [case[1:] for case in BAD_DATA],
-    ids=[c[0] for c in BAD_DATA],
+    ids=[case[0] for case in BAD_DATA],
 )
 def test_bad_data_is_refused_with_a_clear_error_and_changes_nothing(
     backend, arguments, words
@@ -162,7 +170,7 @@ def test_missing_labels_are_counted(kind):
             xlr.LogisticRegression().fit(X, y)
 
 
-def test_missing_labels_of_tables_are_refused():
+def test_missing_labels_of_polars_and_pyarrow_are_counted():
     pyarrow = pytest.importorskip("pyarrow")
     names = [None, *np.array(["no", "yes"])[Y[1:]].tolist()]
     codes = pyarrow.chunked_array([pyarrow.array(names).dictionary_encode()])

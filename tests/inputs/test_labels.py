@@ -1,4 +1,4 @@
-"""Kinds of labels: classes, and errors for values other than labels."""
+"""Kinds of labels: classes of the fit, and errors for values that are not labels."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ import pytest
 
 import xlr
 
-X = np.random.default_rng(0).normal(size=(8, 2))
-CODES = [0, 1, 0, 1, 1, 0, 0, 1]
-BIG = [2**53 + code for code in CODES]
-TRUTHS = [code == 1 for code in CODES]
-
 pd = pytest.importorskip("pandas")
 
+X = np.random.default_rng(0).normal(size=(8, 2))
+CODES = [0, 1, 0, 1, 1, 0, 0, 1]
+BEYOND_FLOAT64 = [2**53 + code for code in CODES]
+BOOLEANS = [code == 1 for code in CODES]
 
-def made(values, dtype):
+
+def series(values, dtype):
     if "pyarrow" in dtype:
         pytest.importorskip("pyarrow")
     return pd.Series(values, dtype=dtype)
@@ -26,16 +26,16 @@ def made(values, dtype):
     [
         (CODES, "Int64", "i"),
         (CODES, "UInt8", "u"),
-        (BIG, "Int64", "i"),
-        (TRUTHS, "boolean", "b"),
-        (BIG, "int64[pyarrow]", "i"),
-        (TRUTHS, "bool[pyarrow]", "b"),
+        (BEYOND_FLOAT64, "Int64", "i"),
+        (BOOLEANS, "boolean", "b"),
+        (BEYOND_FLOAT64, "int64[pyarrow]", "i"),
+        (BOOLEANS, "bool[pyarrow]", "b"),
     ],
 )
 @pytest.mark.parametrize("form", ["series", "array", "index", "frame"])
 @pytest.mark.filterwarnings("ignore:A column-vector y was passed")
 def test_nullable_labels_keep_their_type(values, dtype, kind, form):
-    y = made(values, dtype)
+    y = series(values, dtype)
     forms = {"series": y, "array": y.array, "index": pd.Index(y), "frame": y.to_frame()}
     model = xlr.LogisticRegression().fit(X, forms[form])
     assert model.classes_.dtype.kind == kind
@@ -50,8 +50,8 @@ def test_nullable_labels_keep_their_type(values, dtype, kind, form):
 @pytest.mark.parametrize(
     "dtype", ["Int64", "boolean", "int64[pyarrow]", "bool[pyarrow]"]
 )
-def test_nullable_labels_that_are_missing_are_counted(dtype):
-    y = made([1, None, 0, 1, None, 0, 1, 1], dtype)
+def test_missing_nullable_labels_are_counted(dtype):
+    y = series([1, None, 0, 1, None, 0, 1, 1], dtype)
     with pytest.raises(ValueError, match="missing labels, 2 of 8"):
         xlr.LogisticRegression().fit(X, y)
 
@@ -78,7 +78,7 @@ def test_one_hot_labels_of_every_library_are_refused_with_advice(place):
 
 
 @pytest.mark.parametrize("y", [np.linspace(0, 1, 8), np.asarray([0.5, 0.25] * 4)])
-def test_error_for_labels_that_are_shares_advises_soft_labels(y, place):
+def test_error_for_shares_as_labels_advises_soft_labels(y, place):
     with pytest.raises(ValueError, match=r"shares of successes, pass xlr.soft_labels"):
         xlr.LogisticRegression().fit(place(X), place(y))
     # The fit that the message advises solves the estimating equations of shares.

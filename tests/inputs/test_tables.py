@@ -1,4 +1,4 @@
-"""Tables of pandas, polars, PyArrow and narwhals: names, dtypes, refusals."""
+"""Tables of pandas, polars, PyArrow and narwhals: names, dtypes and refusals."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ import xlr
 pd = on_demand("pandas")
 pl = on_demand("polars")
 NAMES = ["age", "income", "sold"]
+DAYS = np.datetime64("2026-01-01", "us") + np.arange(60) * np.timedelta64(1, "D")
 
 
 def numbers(n: int = 60, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -40,6 +41,17 @@ def in_pyarrow(columns):
     return pyarrow.table(columns)
 
 
+def in_batch(columns):
+    return in_pyarrow(columns).to_batches()[0]
+
+
+def in_narwhals(columns):
+    return narwhals.from_native(in_polars(columns))
+
+
+TABLES = [in_pandas, in_polars, in_pyarrow, in_batch, in_narwhals]
+
+
 @pytest.fixture
 def in_cudf(monkeypatch):
     """Return a stand-in for cuDF: pandas that returns arrays of another library."""
@@ -53,17 +65,6 @@ def in_cudf(monkeypatch):
     module.DataFrame, module.Series, module.Index = DataFrame, pd.Series, pd.Index
     monkeypatch.setitem(sys.modules, "cudf", module)
     return DataFrame
-
-
-def in_batch(columns):
-    return in_pyarrow(columns).to_batches()[0]
-
-
-def in_narwhals(columns):
-    return narwhals.from_native(in_polars(columns))
-
-
-TABLES = [in_pandas, in_polars, in_pyarrow, in_batch, in_narwhals]
 
 
 @pytest.mark.parametrize("table", [*TABLES, "in_cudf"])
@@ -137,24 +138,24 @@ def test_column_without_numbers_is_named(table):
 @pytest.mark.parametrize("table", TABLES)
 def test_columns_of_dates_are_refused(table):
     X, y = numbers()
-    days = np.datetime64("2026-01-01", "us") + np.arange(60) * np.timedelta64(1, "D")
-    for values in (days, days - days[0]):
+    for values in (DAYS, DAYS - DAYS[0]):
         with pytest.raises(
             (TypeError, ValueError), match=r"'when' of X holds no numbers.*dates"
         ):
             xlr.LogisticRegression().fit(table({"age": X[:, 0], "when": values}), y)
 
 
-def dates_in_disguise(days):
-    categories = pd.DataFrame({"age": np.arange(60.0), "when": pd.Categorical(days)})
+def dates_in_disguise():
+    """Return tables that hold dates in other dtypes."""
+    categories = pd.DataFrame({"age": np.arange(60.0), "when": pd.Categorical(DAYS)})
     pyarrow = pytest.importorskip("pyarrow")
-    codes = pyarrow.array(days).dictionary_encode()
+    codes = pyarrow.array(DAYS).dictionary_encode()
     return {
         "categories": categories,
         "categories alone": categories[["when"]],
-        "sparse": pd.DataFrame({"when": days}).astype("Sparse[datetime64[us]]"),
-        "periods": pd.DataFrame({"when": pd.Series(days).dt.to_period("D")}),
-        "Arrow in pandas": pd.DataFrame({"when": days}).astype("date32[pyarrow]"),
+        "sparse": pd.DataFrame({"when": DAYS}).astype("Sparse[datetime64[us]]"),
+        "periods": pd.DataFrame({"when": pd.Series(DAYS).dt.to_period("D")}),
+        "Arrow in pandas": pd.DataFrame({"when": DAYS}).astype("date32[pyarrow]"),
         "codes": pyarrow.table({"age": np.arange(60.0), "when": codes}),
     }
 
@@ -163,13 +164,12 @@ def dates_in_disguise(days):
     "kind",
     ["categories", "categories alone", "sparse", "periods", "Arrow in pandas", "codes"],
 )
-def test_columns_of_dates_in_other_types_are_refused(kind):
+def test_columns_of_dates_in_other_dtypes_are_refused(kind):
     _, y = numbers()
-    days = np.datetime64("2026-01-01", "us") + np.arange(60) * np.timedelta64(1, "D")
     with pytest.raises(
         (TypeError, ValueError), match=r"'when' of X holds no numbers.*dates"
     ):
-        xlr.LogisticRegression().fit(dates_in_disguise(days)[kind], y)
+        xlr.LogisticRegression().fit(dates_in_disguise()[kind], y)
 
 
 def test_columns_of_lists_and_complex_numbers_are_refused():
@@ -205,7 +205,7 @@ def test_missing_values_of_object_columns_are_named(values):
 
 
 @pytest.mark.parametrize("batch", [False, True])
-def test_dictionary_columns_of_pyarrow_are_numbers(batch):
+def test_dictionary_columns_of_pyarrow_are_read_as_numbers(batch):
     """NumPy would read the code of a missing number as the last number."""
     pyarrow = pytest.importorskip("pyarrow")
     X, y = numbers()
@@ -239,7 +239,7 @@ def test_sparse_columns_of_booleans_are_read_as_numbers():
     np.testing.assert_allclose(model.fit(both, y).coef_, expected.coef_, atol=1e-6)
 
 
-def test_columns_may_have_names_of_attributes_of_other_libraries():
+def test_column_names_may_be_attributes_of_other_libraries():
     X, y = numbers()
     names = ["to_cupy", "column_names", "to_native"]
     model = xlr.LogisticRegression().fit(pd.DataFrame(X, columns=names), y)
@@ -250,7 +250,7 @@ def test_columns_may_have_names_of_attributes_of_other_libraries():
 
 
 class Named(np.ndarray):
-    """An array that knows the names of its columns."""
+    """An array with names of columns."""
 
     columns = NAMES
 
@@ -269,7 +269,7 @@ class Readable:
 
 
 @pytest.mark.parametrize("table", [lambda X: X.view(Named), Readable])
-def test_arrays_with_named_columns_are_no_tables(table):
+def test_arrays_with_named_columns_are_not_tables(table):
     X, y = numbers()
     model = xlr.LogisticRegression().fit(table(X), y)
     np.testing.assert_array_equal(model.coef_, xlr.LogisticRegression().fit(X, y).coef_)
@@ -300,18 +300,18 @@ def test_duckdb_relations_are_refused():
 
 @pytest.mark.parametrize("first", [np.arange(60), ["x"] * 60])
 @pytest.mark.parametrize("batch", [False, True])
-def test_two_columns_of_one_name_are_refused(first, batch):
+def test_duplicate_column_names_are_refused(first, batch):
     pyarrow = pytest.importorskip("pyarrow")
     X, y = numbers()
     columns = [pyarrow.array(first), pyarrow.array(X[:, 0])]
     table = pyarrow.table(columns, names=["same", "same"])
     other = pd.DataFrame({"a": first, "b": X[:, 0]})
     other.columns = ["same", "same"]
-    for X in (table.to_batches()[0] if batch else table, other):
+    for given in (table.to_batches()[0] if batch else table, other):
         with pytest.raises(
             ValueError, match=r"unique column names.*\n.*'same' 2 times"
         ):
-            xlr.LogisticRegression().fit(X, y)
+            xlr.LogisticRegression().fit(given, y)
 
 
 @pytest.mark.parametrize("output", ["default", "pandas", "polars"])

@@ -66,8 +66,8 @@ def assert_in_time(condition, seconds=60):
         time.sleep(0.1)
 
 
-def made(position, seconds=0.0):
-    """Return a chunk of X and y, which is the same at each call."""
+def chunk(position, seconds=0.0):
+    """Return one chunk of X and y, the same at each call."""
     time.sleep(seconds)
     rng = np.random.default_rng(position)
     X = rng.normal(size=(ROWS, FEATURES))
@@ -75,8 +75,8 @@ def made(position, seconds=0.0):
     return np.column_stack([X, y])
 
 
-def rows(make=made):
-    """Return X and y in chunks; the workers make the chunks."""
+def dask_rows(make=chunk):
+    """Return X and y in chunks that the workers make."""
     chunks = [
         da.from_delayed(
             dask.delayed(make)(position), (ROWS, FEATURES + 1), meta=np.empty((0, 0))
@@ -89,7 +89,7 @@ def rows(make=made):
 
 @pytest.fixture(scope="module")
 def in_memory():
-    both = np.concatenate([made(position) for position in range(N_CHUNKS)])
+    both = np.concatenate([chunk(position) for position in range(N_CHUNKS)])
     return xlr.LogisticRegression(tol=1e-9).fit(both[:, :-1], both[:, -1])
 
 
@@ -102,7 +102,7 @@ def assert_same(model, expected):
 
 @pytest.mark.parametrize("persisted", [False, True])
 def test_fit_leaves_no_task_on_the_cluster(client, in_memory, persisted):
-    X, y = dask.persist(*rows()) if persisted else rows()
+    X, y = dask.persist(*dask_rows()) if persisted else dask_rows()
     model = xlr.LogisticRegression(tol=1e-9).fit(X, y)
     assert_same(model, in_memory)
     assert b"dask" not in pickle.dumps(model)
@@ -110,9 +110,9 @@ def test_fit_leaves_no_task_on_the_cluster(client, in_memory, persisted):
     assert len(client.futures) == (2 * N_CHUNKS if persisted else 0)
 
 
-def test_dask_predictions_outlive_the_rows(client, in_memory):
+def test_dask_predictions_keep_the_chunks_of_x(client, in_memory):
     """Dask alone would release the chunks of X on the cluster."""
-    X, y = dask.persist(*rows())
+    X, y = dask.persist(*dask_rows())
     expected = in_memory.predict(X.compute())
     lazy = [in_memory.predict(X), in_memory.predict(X + 0.0)]
     held = len(client.futures)
@@ -120,7 +120,7 @@ def test_dask_predictions_outlive_the_rows(client, in_memory):
     for predictions in lazy:
         np.testing.assert_array_equal(predictions.compute(), expected)
     assert_in_time(lambda: len(client.futures) == held)
-    model = xlr.LogisticRegression(tol=1e-9).fit(rows()[0].persist(), y)
+    model = xlr.LogisticRegression(tol=1e-9).fit(dask_rows()[0].persist(), y)
     assert_same(model, in_memory)
     del predictions, lazy
     assert_in_time(lambda: len(client.futures) == N_CHUNKS)  # the chunks of y
@@ -134,7 +134,7 @@ def test_fit_runs_on_the_client_of_its_context(client, in_memory):
         distributed.Client(other_cluster, set_as_default=False) as other,
     ):
         with other.as_current():
-            model = xlr.LogisticRegression(tol=1e-9).fit(*rows())
+            model = xlr.LogisticRegression(tol=1e-9).fit(*dask_rows())
         names = other.run_on_scheduler(
             lambda dask_scheduler: set(dask_scheduler.task_prefixes)
         )
@@ -142,8 +142,8 @@ def test_fit_runs_on_the_client_of_its_context(client, in_memory):
     assert_same(model, in_memory)
 
 
-def moved(client):
-    """Return the bytes that workers have received from each other."""
+def bytes_moved(client):
+    """Return the number of bytes that workers have received from each other."""
 
     def received(dask_worker):
         log = dask_worker.transfer_incoming_log
@@ -152,7 +152,7 @@ def moved(client):
     return sum(client.run(received).values())
 
 
-def placed(client, array, first):
+def alternated(client, array, first):
     """Return an array whose chunks alternate between the two workers."""
     places = sorted(client.scheduler_info()["workers"])
     parts = [
@@ -163,24 +163,24 @@ def placed(client, array, first):
     return da.concatenate(parts)
 
 
-@pytest.mark.parametrize("kind", ["columns_of_table", "host"])
-def test_fit_leaves_features_on_their_workers(client, kind):
-    """The labels move to the features from the other worker."""
+@pytest.mark.parametrize("kind", ["columns of a table", "y in memory"])
+def test_fit_leaves_x_on_its_workers(client, kind):
+    """y moves to X from the other worker."""
     n, p, n_chunks = 48_000, 20, 12
     rng = da.random.default_rng(0)
     X = rng.normal(size=(n, p), chunks=(n // n_chunks, p))
     y = X[:, 0] + rng.logistic(size=n, chunks=n // n_chunks) > 0
-    array, y = placed(client, X, 0), placed(client, y, 1)
-    if kind == "columns_of_table":
+    array, y = alternated(client, X, 0), alternated(client, y, 1)
+    if kind == "columns of a table":
         frame = pytest.importorskip("dask.dataframe", exc_type=ImportError)
         names = [f"x{j}" for j in range(p)]
         X = frame.from_dask_array(array, columns=names).persist()[names[1:]]
     else:
         X, y = array, y.compute()
-    before = moved(client)
+    before = bytes_moved(client)
     model = xlr.LogisticRegression().fit(X, y)
     assert model.n_passes_ > 3
-    assert moved(client) - before < 0.05 * array.nbytes
+    assert bytes_moved(client) - before < 0.05 * array.nbytes
 
 
 # -- failures ----------------------------------------------------------------------
@@ -212,7 +212,7 @@ def client_of_processes():
 def test_fit_survives_a_killed_worker(client_of_processes, in_memory, monkeypatch):
     """Dask computes the chunks of the killed worker again on the other one."""
     client = client_of_processes
-    X, y = dask.persist(*rows())
+    X, y = dask.persist(*dask_rows())
     distributed.wait([X, y])
     killed = client.run(os.getpid).popitem()[1]
     at_iteration(monkeypatch, 1, lambda: os.kill(killed, signal.SIGKILL))
@@ -237,13 +237,13 @@ def test_chunk_that_cannot_be_read_raises_its_error(request, tmp_path, at, on_cl
                 file.write("x")
             if reads.stat().st_size >= at:
                 raise OSError("the file ends too early")
-        return made(position)
+        return chunk(position)
 
     model = xlr.LogisticRegression()
     before = dict(vars(model))
     scheduler = {} if on_cluster else {"scheduler": "synchronous"}
     with dask.config.set(scheduler), pytest.raises(OSError, match="too early") as info:
-        model.fit(*rows(make))
+        model.fit(*dask_rows(make))
     assert info.value.__notes__ == ["This was raised by chunk 5 of X or y."]
     assert reads.stat().st_size <= at + 6  # bisection finds the chunk
     assert vars(model) == before
@@ -251,14 +251,14 @@ def test_chunk_that_cannot_be_read_raises_its_error(request, tmp_path, at, on_cl
         assert_in_time(lambda: not tasks(distributed.default_client()))
 
 
-@pytest.mark.parametrize("what", ["X", "y", "weight"])
-def test_chunk_with_invalid_numbers_is_named(client, what):
-    X, y = rows()
+@pytest.mark.parametrize("argument", ["X", "y", "weight"])
+def test_chunk_with_invalid_numbers_is_named(client, argument):
+    X, y = dask_rows()
     weight = da.ones_like(y)
     here = da.arange(len(y), chunks=y.chunks) == 5 * ROWS + 3
-    if what == "X":
+    if argument == "X":
         X = da.where(here[:, None], np.nan, X)
-    elif what == "y":
+    elif argument == "y":
         y = da.where(here, np.nan, y)
     else:
         weight = da.where(here, -1, weight)
@@ -270,7 +270,7 @@ def test_chunk_with_invalid_numbers_is_named(client, what):
 
 
 def test_interrupt_in_an_iteration_cancels_all_tasks(client, monkeypatch):
-    """The interrupt is that of Ctrl-C."""
+    """Ctrl-C sends the same interrupt."""
 
     def interrupt():
         assert_in_time(lambda: any(state == "processing" for _, state in tasks(client)))
@@ -280,7 +280,7 @@ def test_interrupt_in_an_iteration_cancels_all_tasks(client, monkeypatch):
     signal.signal(signal.SIGINT, signal.default_int_handler)
     thread = threading.Thread(target=interrupt)
     at_iteration(monkeypatch, 1, thread.start)
-    X, y = rows(lambda position: made(position, seconds=0.1))
+    X, y = dask_rows(lambda position: chunk(position, seconds=0.1))
     model = xlr.LogisticRegression(verbose=1)
     with pytest.raises(KeyboardInterrupt) as info:
         model.fit(X, y)

@@ -59,13 +59,17 @@ def test_missing_numbers_of_nullable_columns_are_refused(dd) -> None:
         fitted(rows[NAMES], rows["y"])
 
 
-@pytest.mark.parametrize("labels", [TABLE["y"], TABLE["label"], Y.tolist()])
-def test_dask_rows_take_columns_and_lists_of_labels(labels) -> None:
+@pytest.mark.parametrize(
+    "labels",
+    [TABLE["y"], TABLE["label"], Y.tolist()],
+    ids=["integers", "strings", "list"],
+)
+def test_fit_of_chunks_takes_labels_in_columns_and_lists(labels) -> None:
     model = fitted(da.from_array(X, chunks=(100, 4)), labels)
     np.testing.assert_allclose(model.coef_, IN_MEMORY.coef_, rtol=0, atol=1e-8)
 
 
-def test_labels_in_memory_need_chunks_of_known_size(dd) -> None:
+def test_labels_in_memory_need_x_in_chunks_of_known_size(dd) -> None:
     rows = dd.from_pandas(TABLE, npartitions=3)
     with pytest.raises(ValueError, match=re.escape("X.to_dask_array(lengths=True)")):
         fitted(rows[NAMES], Y)
@@ -121,7 +125,7 @@ def test_rechunk_warning_of_score_names_y() -> None:
     assert score == IN_MEMORY.score(X, Y)
 
 
-def test_dask_labels_are_refused_with_rows_in_memory() -> None:
+def test_dask_labels_are_refused_with_x_in_memory() -> None:
     with pytest.raises(
         TypeError, match=r"^y is of Dask while X is in memory\. Pass y\."
     ):

@@ -17,17 +17,17 @@ RNG = np.random.default_rng(0)
 X = RNG.normal(size=(N, 4)) * [1.0, 10.0, 0.1, 1.0] + [0.0, 5.0, 0.0, -1.0]
 LOGITS = (X - X.mean(axis=0)) / X.std(axis=0) @ [[1, 0], [-1, 1], [0.5, -1], [0, 0.5]]
 NOISE = RNG.logistic(size=(N, 2))
-TWO = np.where(LOGITS[:, 0] + NOISE[:, 0] > 0, "yes", "no")
-THREE = np.argmax(np.c_[np.zeros(N), LOGITS + NOISE], axis=1)
+TWO_CLASSES = np.where(LOGITS[:, 0] + NOISE[:, 0] > 0, "yes", "no")
+THREE_CLASSES = np.argmax(np.c_[np.zeros(N), LOGITS + NOISE], axis=1)
 WEIGHTS = RNG.uniform(0.5, 2.0, N)
 CS = [0.01, 1.0, 100.0]
-# One chunk, chunks of unequal sizes with an empty one, and small chunks.
-CHUNKINGS: dict[str, Any] = {"all": N, "uneven": (120, 1, 0, 179), "small": 23}
+# Chunks of unequal sizes, one of them empty.
+SIZES = (120, 1, 0, 179)
 
 
-def in_chunks(*values: np.ndarray, chunks: Any = CHUNKINGS["uneven"]) -> list[Any]:
+def in_chunks(*values: np.ndarray) -> list[Any]:
     """Return Dask arrays with the same chunks of rows."""
-    return [da.from_array(v, chunks=(chunks, *v.shape[1:])) for v in values]
+    return [da.from_array(v, chunks=(SIZES, *v.shape[1:])) for v in values]
 
 
 def cross_validated(features: Any, labels: Any, weights: Any = None, **parameters: Any):
@@ -37,7 +37,7 @@ def cross_validated(features: Any, labels: Any, weights: Any = None, **parameter
 
 
 def assert_same(chunked: Any, expected: Any) -> None:
-    """Compare scores, choice and model."""
+    """Compare scores, choice of C and l1_ratio, and model."""
     np.testing.assert_allclose(chunked.scores_, expected.scores_, rtol=0, atol=1e-7)
     assert chunked.C_ == expected.C_
     assert chunked.l1_ratio_ == expected.l1_ratio_
@@ -65,7 +65,7 @@ def assert_same(chunked: Any, expected: Any) -> None:
 def test_cross_validation_of_chunks_is_that_in_memory(
     parameters: dict[str, Any],
 ) -> None:
-    y = THREE
+    y = THREE_CLASSES
     expected = cross_validated(X, y, **parameters)
     chunked = cross_validated(*in_chunks(X, y), **parameters)
     assert_same(chunked, expected)
@@ -74,36 +74,36 @@ def test_cross_validation_of_chunks_is_that_in_memory(
 
 
 def test_custom_scorers_of_chunks_get_weights_only_if_given() -> None:
-    def share_right(model: Any, rows: Any, labels: Any, sample_weight: Any = None):
+    def accuracy(model: Any, rows: Any, labels: Any, sample_weight: Any = None):
         given.append(sample_weight is not None)
         return np.average(model.predict(rows) == labels, weights=sample_weight)
 
     given: list[bool] = []
-    expected = cross_validated(X, TWO, WEIGHTS, scoring=share_right)
-    chunked = cross_validated(*in_chunks(X, TWO, WEIGHTS), scoring=share_right)
+    expected = cross_validated(X, TWO_CLASSES, WEIGHTS, scoring=accuracy)
+    chunked = cross_validated(*in_chunks(X, TWO_CLASSES, WEIGHTS), scoring=accuracy)
     assert_same(chunked, expected)
     assert all(given)
     given.clear()
-    cross_validated(*in_chunks(X, TWO), scoring=share_right)
+    cross_validated(*in_chunks(X, TWO_CLASSES), scoring=accuracy)
     assert not any(given)
 
 
 def test_cross_validation_of_chunks_takes_labels_in_memory() -> None:
     (features,) = in_chunks(X)
-    chunked = cross_validated(features, THREE, WEIGHTS)
-    assert_same(chunked, cross_validated(X, THREE, WEIGHTS))
+    chunked = cross_validated(features, THREE_CLASSES, WEIGHTS)
+    assert_same(chunked, cross_validated(X, THREE_CLASSES, WEIGHTS))
 
 
 def test_cross_validation_of_chunks_takes_unknown_sizes() -> None:
-    features, labels = in_chunks(X, TWO)
+    features, labels = in_chunks(X, TWO_CLASSES)
     kept = X[:, 0] > 0
     lazily_kept = features[:, 0] > 0
     chunked = cross_validated(features[lazily_kept], labels[lazily_kept])
-    assert_same(chunked, cross_validated(X[kept], TWO[kept]))
+    assert_same(chunked, cross_validated(X[kept], TWO_CLASSES[kept]))
 
 
 def test_rare_class_in_chunks_warns_as_in_memory() -> None:
-    rare = THREE.copy()
+    rare = THREE_CLASSES.copy()
     rare[rare == 2] = 1
     rare[:2] = 2
     warned = []
@@ -114,20 +114,20 @@ def test_rare_class_in_chunks_warns_as_in_memory() -> None:
     assert warned[0] == warned[1]
 
 
-def test_cross_validation_of_chunks_counts_its_passes() -> None:
-    asked = []
+def test_cross_validation_of_chunks_counts_its_reads_of_x() -> None:
+    read = []
 
-    def noted(chunk: np.ndarray) -> np.ndarray:
-        asked.append(len(chunk))
+    def record(chunk: np.ndarray) -> np.ndarray:
+        read.append(len(chunk))
         return chunk
 
-    features = da.from_array(X, chunks=(100, 4)).map_blocks(noted, meta=X[:0])
-    asked.clear()
-    model = cross_validated(features, da.from_array(TWO, chunks=100))
-    assert len(asked) == 3 * model.n_passes_
-    asked.clear()
+    features = da.from_array(X, chunks=(100, 4)).map_blocks(record, meta=X[:0])
+    read.clear()
+    model = cross_validated(features, da.from_array(TWO_CLASSES, chunks=100))
+    assert len(read) == 3 * model.n_passes_
+    read.clear()
     model = cross_validated(
-        features, da.from_array(TWO, chunks=100), scoring="accuracy"
+        features, da.from_array(TWO_CLASSES, chunks=100), scoring="accuracy"
     )
-    assert len(asked) == 3 * model.n_passes_
-    assert cross_validated(X, TWO).n_passes_ is None
+    assert len(read) == 3 * model.n_passes_
+    assert cross_validated(X, TWO_CLASSES).n_passes_ is None

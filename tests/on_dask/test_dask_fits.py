@@ -53,7 +53,7 @@ def assert_same(model, expected, X, rtol=1e-10, **offset):
 
 
 def chunk_sizes(n):
-    """Return a strategy for sizes of chunks of n rows; some are empty."""
+    """Return a strategy for chunk sizes of n rows; some chunks may be empty."""
     edges = st.lists(st.integers(0, n), max_size=8)
     return edges.map(lambda inner: np.diff([0, *sorted(inner), n]).tolist())
 
@@ -64,12 +64,12 @@ def test_any_chunk_sizes_give_the_fit_in_memory(sizes, n_classes, unknown, seed)
     rng = np.random.default_rng(seed)
     X, y = problem(n_classes)
     order, weights = rng.permutation(N), rng.integers(0, 3, N)
-    given_rows = X[order], y[order], weights
-    lazy = [in_chunks(values, sizes) for values in given_rows]
+    data = X[order], y[order], weights
+    lazy = [in_chunks(values, sizes) for values in data]
     if unknown:
         lazy = [of_unknown_sizes(values) for values in lazy]
     model = xlr.LogisticRegression(tol=1e-9, random_state=seed).fit(*lazy)
-    assert_same(model, xlr.LogisticRegression(tol=1e-9).fit(*given_rows), X)
+    assert_same(model, xlr.LogisticRegression(tol=1e-9).fit(*data), X)
 
 
 def test_fit_of_chunks_starts_on_a_sample():
@@ -106,9 +106,9 @@ def test_dtype_of_chunks_gives_the_fit_in_memory(dtype):
         lambda X: X * [0, 1, 1, 1] + np.arange(N)[:, None] // 60 * [1, 0, 0, 0],
         lambda X: X[:, [0, 1, 2, 2]],
     ],
-    ids=["far", "tiny", "huge", "constant", "constant_in_chunks", "twice"],
+    ids=["far", "tiny", "huge", "constant", "constant in chunks", "duplicate"],
 )
-def test_fit_of_chunks_takes_columns_of_any_size(change):
+def test_fit_of_chunks_takes_columns_of_any_scale(change):
     X, y = problem(2)
     X = change((X - X.mean(axis=0)) / X.std(axis=0))
     model = xlr.LogisticRegression(tol=1e-9)
@@ -166,7 +166,6 @@ def test_fit_of_chunks_is_deterministic():
 
 
 def test_number_of_passes_counts_the_reads_of_chunks():
-    """n_passes_ counts the reads of the chunks."""
     X, y = problem(2)
     reads = []
 

@@ -22,46 +22,34 @@ LABELS = {
     "two": np.where(LOGITS[:, 0] + NOISE[:, 0] > 0, "yes", "no"),
     "three": np.argmax(np.c_[np.zeros(N), LOGITS + NOISE], axis=1),
 }
-# One chunk, chunks of unequal sizes with an empty one, and small chunks.
-CHUNKINGS: dict[str, Any] = {"all": N, "uneven": (120, 1, 0, 119), "small": 23}
+# Chunks of unequal sizes, one of them empty.
+SIZES = (120, 1, 0, 119)
 UNPENALISED = {"C": np.inf, "tol": 1e-10}
 
 
-def in_chunks(*values: np.ndarray, chunks: Any = CHUNKINGS["uneven"]) -> list[Any]:
+def in_chunks(*values: np.ndarray, chunks: Any = SIZES) -> list[Any]:
     """Return Dask arrays with the same chunks of rows."""
     return [da.from_array(v, chunks=(chunks, *v.shape[1:])) for v in values]
 
 
-def results_of(
-    features: Any,
-    labels: Any,
-    rows: dict[str, Any] | None = None,
-    fit: dict[str, Any] | None = None,
-    **options: Any,
-):
-    """Return the results of a fit with arguments ``rows`` and parameters ``fit``."""
-    model = xlr.LogisticRegression(**UNPENALISED | (fit or {}))
-    rows = rows or {}
-    return xlr.infer(
-        model.fit(features, labels, **rows), features, labels, **rows, **options
-    )
+def results_of(features: Any, labels: Any, **options: Any):
+    """Return the results of an unpenalised fit."""
+    model = xlr.LogisticRegression(**UNPENALISED).fit(features, labels)
+    return xlr.infer(model, features, labels, **options)
 
 
 def assert_same(chunked: Any, expected: Any) -> None:
     """Compare estimates, errors and sums over the rows."""
-    for name in ("params", "bse", "cov_params"):
-        np.testing.assert_allclose(
-            _found(chunked, name), _found(expected, name), rtol=1e-6, atol=1e-9
-        )
+    for found, known in (
+        (chunked.params, expected.params),
+        (chunked.bse, expected.bse),
+        (chunked.cov_params(), expected.cov_params()),
+    ):
+        np.testing.assert_allclose(found, known, rtol=1e-6, atol=1e-9)
     for name in ("llf", "llnull", "aic", "bic", "nobs", "effective_df", "df_resid"):
         found = getattr(chunked, name)
         assert found == pytest.approx(getattr(expected, name), rel=1e-9), name
     assert chunked.names == expected.names
-
-
-def _found(results: Any, name: str) -> np.ndarray:
-    value = getattr(results, name)
-    return np.asarray(value() if callable(value) else value)
 
 
 @pytest.mark.parametrize("classes", LABELS)
@@ -115,46 +103,46 @@ def test_inference_on_other_chunks_is_refused() -> None:
         xlr.infer(model, features[:130], labels[:130])
 
 
-def _quasi() -> tuple[np.ndarray, np.ndarray]:
-    """Return rows whose last feature implies "yes"."""
-    has = (RNG.uniform(size=N) < 0.1).astype(float)
-    return np.c_[X, has], np.where(has == 1, "yes", LABELS["two"])
+def quasi_separated() -> tuple[np.ndarray, np.ndarray]:
+    """Return X and labels; the last feature implies "yes"."""
+    feature = (RNG.uniform(size=N) < 0.1).astype(float)
+    return np.c_[X, feature], np.where(feature == 1, "yes", LABELS["two"])
 
 
 SEPARATED: dict[str, tuple[np.ndarray, np.ndarray]] = {
     "complete": (X, (X[:, 0] > 0).astype(int)),
-    "quasi": _quasi(),
+    "quasi": quasi_separated(),
     "three": (X, np.where(X[:, 0] > 0.5, 2, (X[:, 1] > 5).astype(int))),
     "one of three": (X, np.where(X[:, 0] > 0.5, 3, LABELS["three"])),
     "endometrial": endometrial(),
 }
 
 
-def sentences(features: Any, labels: Any) -> list[str]:
+def messages(features: Any, labels: Any) -> list[str]:
     """Return the warnings of the fit and the error of inference."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         model = xlr.LogisticRegression(C=np.inf).fit(features, labels)
-    messages = [str(w.message) for w in caught if w.category is xlr.SeparationWarning]
+    found = [str(w.message) for w in caught if w.category is xlr.SeparationWarning]
     try:
         xlr.infer(model, features, labels)
     except ValueError as error:
-        messages.append(str(error))
-    return messages
+        found.append(str(error))
+    return found
 
 
 @pytest.mark.parametrize(
     ("name", "n_chunks"),
     [("complete", 1), ("quasi", 13), *((name, 4) for name in SEPARATED)],
 )
-def test_separation_of_chunks_has_the_message_of_rows_in_memory(
+def test_separation_of_chunks_has_the_messages_of_rows_in_memory(
     name: str, n_chunks: int
 ) -> None:
     features, labels = (np.asarray(values) for values in SEPARATED[name])
-    expected = sentences(features, labels)
+    expected = messages(features, labels)
     assert expected
     size = -(-len(labels) // n_chunks)
-    assert sentences(*in_chunks(features, labels, chunks=size)) == expected
+    assert messages(*in_chunks(features, labels, chunks=size)) == expected
 
 
 def test_separation_of_chunks_ignores_a_chunk_without_weight() -> None:
@@ -169,5 +157,5 @@ def test_separation_of_chunks_ignores_a_chunk_without_weight() -> None:
 def test_overlapping_classes_of_chunks_have_no_warning(study) -> None:
     features, labels = (np.asarray(values) for values in study())
     size = -(-len(labels) // 5)
-    assert sentences(features, labels) == []
-    assert sentences(*in_chunks(features, labels, chunks=size)) == []
+    assert messages(features, labels) == []
+    assert messages(*in_chunks(features, labels, chunks=size)) == []

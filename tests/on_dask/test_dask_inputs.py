@@ -59,9 +59,9 @@ LABELS = {
 @pytest.mark.parametrize("kind", list(LABELS))
 def test_fit_of_chunks_takes_labels_of_every_kind(kind):
     y = LABELS[kind]
-    in_chunks_too = fitted(lazily(X), lazily(y))
-    assert_same(in_chunks_too, y)
-    assert in_chunks_too.classes_.dtype == fitted(X, y).classes_.dtype
+    model = fitted(lazily(X), lazily(y))
+    assert_same(model, y)
+    assert model.classes_.dtype == fitted(X, y).classes_.dtype
     assert_same(fitted(lazily(X), y), y)
     assert_same(fitted(lazily(X), y.tolist()), y)
 
@@ -73,12 +73,12 @@ def test_fit_takes_chunks_of_strings_of_different_lengths():
     assert_same(fitted(lazily(X, (60, 60)), y), NAMES[CODES])
 
 
-@pytest.mark.parametrize("given", [WEIGHTS, list(WEIGHTS), WEIGHTS > 0.9])
-def test_fit_of_chunks_takes_weights_in_memory_and_in_chunks(given):
-    """One chunk has only zero weights."""
-    expected = np.asarray(given)
-    assert_same(fitted(lazily(X), lazily(CODES), given), CODES, expected)
-    assert_same(fitted(lazily(X), lazily(CODES), lazily(given)), CODES, expected)
+@pytest.mark.parametrize("weights", [WEIGHTS, list(WEIGHTS), WEIGHTS > 0.9])
+def test_fit_of_chunks_takes_weights_in_memory_and_in_chunks(weights):
+    """The second chunk has only zero weights."""
+    expected = np.asarray(weights)
+    assert_same(fitted(lazily(X), lazily(CODES), weights), CODES, expected)
+    assert_same(fitted(lazily(X), lazily(CODES), lazily(weights)), CODES, expected)
 
 
 @pytest.mark.parametrize("which", ["X", "y", "both"])
@@ -134,18 +134,18 @@ def test_offset_in_chunks_of_columns_is_rechunked():
 
 @pytest.fixture
 def frames():
-    """Return pandas, a table, and the same table of Dask with an empty partition."""
+    """Return a table, and the same table of Dask with an empty partition."""
     frame = pytest.importorskip("dask.dataframe", exc_type=ImportError)
     pandas = pytest.importorskip("pandas")
     table = pandas.DataFrame(X, columns=["a", "b", "c"])
     table["y"], table["name"], table["weight"] = CODES, NAMES[CODES], WEIGHTS
     edges = np.cumsum([0, *SIZES])
     parts = [dask.delayed(table.iloc[i:j]) for i, j in itertools.pairwise(edges)]
-    return pandas, table, frame.from_delayed(parts, meta=table.iloc[:0])
+    return table, frame.from_delayed(parts, meta=table.iloc[:0])
 
 
 def test_partitions_of_dask_tables_are_chunks(frames):
-    _, table, lazy = frames
+    table, lazy = frames
     model = fitted(lazy[["a", "b", "c"]], lazy["name"], lazy["weight"])
     expected = fitted(table[["a", "b", "c"]], table["name"], table["weight"])
     np.testing.assert_allclose(
@@ -157,7 +157,7 @@ def test_partitions_of_dask_tables_are_chunks(frames):
 
 
 def test_fit_takes_dask_arrays_and_tables_together(frames):
-    _, table, lazy = frames
+    table, lazy = frames
     expected = table["y"].to_numpy()
     assert_same(fitted(lazily(X), lazy["y"]), expected)
     assert_same(fitted(lazy[["a", "b", "c"]].values, lazily(CODES)), expected)
@@ -168,7 +168,7 @@ def test_fit_takes_dask_arrays_and_tables_together(frames):
 
 @pytest.mark.parametrize("dtype", ["float32", "int64", "Float64", "Int8", "bool"])
 def test_dask_table_dtypes_give_the_fit_in_memory(frames, dtype):
-    _, table, lazy = frames
+    table, lazy = frames
 
     def change(part):
         part = part[["a", "b"]]
@@ -185,7 +185,7 @@ def test_dask_table_dtypes_give_the_fit_in_memory(frames, dtype):
 
 
 def test_categories_of_dask_tables_are_labels(frames):
-    lazy = frames[2]
+    _, lazy = frames
     model = fitted(lazy[["a", "b", "c"]], lazy["name"].astype("category"))
     assert model.classes_.tolist() == ["maybe", "no", "yes!"]
 
@@ -194,19 +194,20 @@ def test_categories_of_dask_tables_are_labels(frames):
 
 
 def with_one(values, row, value):
+    """Return the values, with another value in one row."""
     changed = np.array(values, dtype=float if values.dtype.kind in "if" else object)
     changed[row] = value
     return changed
 
 
-REFUSED = {
+WRONG_CHUNKS = {
     "no rows": (
         lambda: (lazily(X[:0], (0, 0)), lazily(CODES[:0], (0, 0))),
         r"Found array with 0 sample\(s\)",
     ),
     "no columns": (lambda: (lazily(X[:, :0]), CODES), r"Found array with 0 feature"),
-    "a vector": (lambda: (lazily(X[:, 0]), CODES), "Expected 2D array"),
-    "a cube": (lambda: (lazily(X[:, :, None]), CODES), "Expected 2D array"),
+    "one dimension": (lambda: (lazily(X[:, 0]), CODES), "Expected 2D array"),
+    "three dimensions": (lambda: (lazily(X[:, :, None]), CODES), "Expected 2D array"),
     "complex": (lambda: (lazily(X + 1j), CODES), "Complex data not supported"),
     "no labels": (lambda: (lazily(X), None), "requires y to be passed"),
     "one class": (lambda: (lazily(X), lazily(0 * CODES)), "only one class, 0;"),
@@ -230,7 +231,7 @@ REFUSED = {
         lambda: (lazily(X), of_unknown_sizes(lazily(CODES[:-1], (40, 40, 0, 39)))),
         "Chunk 3 of the rows: .* 40 rows of X, 39 of y",
     ),
-    "labels of no rows": (
+    "labels in a chunk without rows": (
         lambda: (
             of_unknown_sizes(lazily(X[:100], (50, 0, 50))),
             of_unknown_sizes(lazily(CODES, (50, 20, 50))),
@@ -245,20 +246,20 @@ REFUSED = {
         lambda: (of_unknown_sizes(lazily(X)), CODES),
         "chunks of X are not known, and y is in memory.* X.compute_chunk_sizes",
     ),
-    "a number of columns that is not known": (
+    "an unknown number of columns": (
         lambda: (lazily(X)[:, da.from_array(np.asarray([True, False, True]))], CODES),
         "number of columns of X is not known",
     ),
-    "a label for all": (lambda: (lazily(X), np.asarray(1)), "y is a single number"),
-    "a weight of no rows": (
+    "a single label": (lambda: (lazily(X), np.asarray(1)), "y is a single number"),
+    "a single weight": (
         lambda: (lazily(X), CODES, np.asarray(2.0)),
         "sample_weight is a single number",
     ),
-    "labels that miss": (
+    "NaN among labels": (
         lambda: (lazily(X), lazily(with_one(CODES, 50, np.nan))),
         "Chunk 1 of the rows: Input y contains NaN",
     ),
-    "labels that are no object": (
+    "None among labels": (
         lambda: (lazily(X), lazily(with_one(NAMES[CODES], 50, None))),
         "Chunk 1 of the rows: Input y contains missing labels, 1 of 40",
     ),
@@ -275,11 +276,11 @@ REFUSED = {
         ),
         "cannot be sorted, because they mix types",
     ),
-    "NaN": (
+    "NaN in X": (
         lambda: (lazily(np.where(X[90, 2] == X, np.nan, X)), CODES),
         "Chunk 3 of the rows: Input X contains NaN",
     ),
-    "infinity in rows that do not count": (
+    "infinity in rows without weight": (
         lambda: (lazily(np.where(X[50, 2] == X, np.inf, X)), CODES, WEIGHTS),
         "Chunk 1 of the rows: Input X contains infinity",
     ),
@@ -287,19 +288,19 @@ REFUSED = {
         lambda: (lazily(X), CODES, lazily(with_one(WEIGHTS, 50, -1.0))),
         "Chunk 1 of the rows: sample_weight contains negative values",
     ),
-    "weights that miss": (
+    "NaN among weights": (
         lambda: (lazily(X), CODES, lazily(with_one(WEIGHTS, 50, np.nan))),
         "Chunk 1 of the rows: sample_weight contains NaN",
     ),
-    "no weight": (
+    "zero weights": (
         lambda: (lazily(X), CODES, lazily(0 * WEIGHTS)),
         "All weights are zero: sample_weight times",
     ),
-    "too much weight in a chunk": (
+    "infinite sum of weights in a chunk": (
         lambda: (lazily(X), CODES, lazily(np.full(N, 1e307))),
         "sample_weight contains NaN or infinity, or its sum overflows",
     ),
-    "too much weight in all": (
+    "infinite sum of weights of all chunks": (
         lambda: (lazily(X), CODES, lazily(np.full(N, 3e306))),
         "^sample_weight contains NaN or infinity, or its sum overflows",
     ),
@@ -315,9 +316,9 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize("case", list(REFUSED))
+@pytest.mark.parametrize("case", list(WRONG_CHUNKS))
 def test_wrong_chunks_are_refused_with_a_clear_error(case):
-    rows, sentence = REFUSED[case]
+    rows, sentence = WRONG_CHUNKS[case]
     model = xlr.LogisticRegression()
     before = dict(vars(model))
     with pytest.raises(ValueError, match=sentence):
@@ -325,8 +326,8 @@ def test_wrong_chunks_are_refused_with_a_clear_error(case):
     assert vars(model) == before
 
 
-OFFSETS = {
-    "a number": (lambda: 1.0, "offset is a single number"),
+WRONG_OFFSETS = {
+    "a single number": (lambda: 1.0, "offset is a single number"),
     "too few columns": (
         lambda: lazily(np.zeros((N, 2))),
         "offset has 2 columns, expected 3",
@@ -335,27 +336,29 @@ OFFSETS = {
         lambda: lazily(np.zeros(N)),
         "offset has 1 columns, expected 3",
     ),
-    "NaN": (
+    "NaN among offsets": (
         lambda: lazily(np.full((N, 3), np.nan)),
         "Chunk . of the rows: offset contains NaN",
     ),
 }
 
 
-@pytest.mark.parametrize("case", list(OFFSETS))
+@pytest.mark.parametrize("case", list(WRONG_OFFSETS))
 def test_wrong_offsets_of_chunks_are_refused_with_a_clear_error(case):
-    offset, sentence = OFFSETS[case]
+    offset, sentence = WRONG_OFFSETS[case]
     with pytest.raises(ValueError, match=sentence):
         xlr.LogisticRegression().fit(lazily(X), CODES, offset=offset())
+
+
+def test_offset_of_one_vs_rest_fits_to_chunks_is_refused():
+    model = xlr.LogisticRegression(multi_class="ovr")
     with pytest.raises(
         ValueError, match="An offset belongs to the logits of one model"
     ):
-        xlr.LogisticRegression(multi_class="ovr").fit(
-            lazily(X), CODES, offset=np.zeros((N, 3))
-        )
+        model.fit(lazily(X), CODES, offset=np.zeros((N, 3)))
 
 
 def test_dask_tables_in_other_partitions_are_refused(frames):
-    _, _, lazy = frames
+    _, lazy = frames
     with pytest.raises(ValueError, match="y is in 2 partitions and X in 4 chunks"):
         fitted(lazy[["a", "b"]], lazy["y"].repartition(npartitions=2))

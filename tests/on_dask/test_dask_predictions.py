@@ -96,18 +96,18 @@ def test_predictions_of_dask_tables_are_those_in_memory(method):
 
 
 def test_predictions_of_chunks_are_lazy():
-    asked = []
+    read = []
 
-    def note(block):
-        asked.append(len(block))
+    def record(block):
+        read.append(len(block))
         return block
 
-    lazy = lazily(X).map_blocks(note, dtype=X.dtype, meta=np.empty((0, 0)))
+    lazy = lazily(X).map_blocks(record, dtype=X.dtype, meta=np.empty((0, 0)))
     model = xlr.LogisticRegression().fit(X, CODES)
     predicted = [getattr(model, method)(lazy) for method in METHODS]
-    assert not asked
+    assert not read
     np.testing.assert_array_equal(predicted[-1][:10].compute(), model.predict(X[:10]))
-    assert asked == [30]  # one chunk is enough for ten rows
+    assert read == [30]  # one chunk is enough for ten rows
 
 
 def test_lazy_predictions_keep_the_model_of_their_call():
@@ -139,13 +139,13 @@ def test_predictions_of_wrong_chunks_are_refused():
 @pytest.mark.parametrize("kind", list(LABELS))
 def test_score_of_chunks_is_that_in_memory(kind, in_memory):
     model, y = xlr.LogisticRegression().fit(X, LABELS[kind]), LABELS[kind]
-    place = np.asarray if in_memory else lazily
-    found = model.score(lazily(X), place(y))
+    form = np.asarray if in_memory else lazily
+    found = model.score(lazily(X), form(y))
     assert isinstance(found, float)
     assert found == pytest.approx(model.score(X, y), rel=1e-14)
-    weighted = model.score(lazily(X), place(y), place(WEIGHTS))
+    weighted = model.score(lazily(X), form(y), form(WEIGHTS))
     assert weighted == pytest.approx(model.score(X, y, WEIGHTS), rel=1e-14)
-    named = model.score(X=lazily(X), y=place(y), sample_weight=place(WEIGHTS))
+    named = model.score(X=lazily(X), y=form(y), sample_weight=form(WEIGHTS))
     assert named == weighted != found
 
 
@@ -176,7 +176,7 @@ def test_score_does_not_depend_on_chunk_sizes(edges, unknown, weight):
     assert model.score(**lazy) == pytest.approx(model.score(**rows), rel=1e-14)
 
 
-def test_score_of_chunks_without_rows_is_refused():
+def test_score_of_chunks_refuses_wrong_arguments():
     model = xlr.LogisticRegression().fit(X, CODES)
     with pytest.raises(ValueError, match="nothing to score"):
         model.score(lazily(X[:0], (0, 0)), CODES[:0])

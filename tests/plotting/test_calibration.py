@@ -1,4 +1,4 @@
-"""Calibration displays: groups of probabilities, and observed frequencies."""
+"""Calibration displays: predicted probabilities against observed frequencies."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ from xlr.plotting import CalibrationDisplay
 proportion = on_demand("statsmodels.stats.proportion")
 
 
-def test_calibration_curve_is_sklearns_with_the_intervals_of_statsmodels():
+def test_calibration_curve_agrees_with_sklearn_and_statsmodels():
     rng = np.random.default_rng(0)
     p = rng.random(1000)
     y = (rng.random(1000) < p**2).astype(int)

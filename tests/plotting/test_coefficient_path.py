@@ -11,7 +11,7 @@ from xlr.plotting import CoefficientPathDisplay
 pd = on_demand("pandas")
 
 
-def test_path_display_draws_the_coefficients():
+def test_path_display_draws_and_labels_the_coefficients():
     X, y = load("breast_cancer", True)
     table = pd.DataFrame(X, columns=[f"x{j}" for j in range(30)])
     path = xlr.logistic_path(table, y, n_Cs=8)
@@ -19,13 +19,16 @@ def test_path_display_draws_the_coefficients():
     present = np.nonzero((path.coefs[:, 0, :] != 0).any(axis=0))[0]
     assert len(display.lines_) == len(present)
     drawn = {line.get_label(): line.get_ydata() for line in display.lines_}
-    first = (path.coefs[:, 0, :] != 0).argmax(axis=0)
-    named = [name for name in drawn if name.startswith("x")]
-    assert len(named) == 8
-    for name in named:
+    # The labels name the coefficients that leave zero first.
+    entry = (path.coefs[:, 0, :] != 0).argmax(axis=0)
+    labelled = [name for name in drawn if name.startswith("x")]
+    assert len(labelled) == 8
+    for name in labelled:
         np.testing.assert_array_equal(drawn[name], path.coefs[:, 0, int(name[1:])])
-    others = [j for j in present if f"x{j}" not in named]
-    assert max(first[int(n[1:])] for n in named) <= min(first[j] for j in others)
+    others = [j for j in present if f"x{j}" not in labelled]
+    assert max(entry[int(name[1:])] for name in labelled) <= min(
+        entry[j] for j in others
+    )
     (above,) = display.ax_.child_axes
     assert above.get_xticklabels()[0].get_text() == "0"
     assert above.get_xticklabels()[-1].get_text() == str(path.df[-1])

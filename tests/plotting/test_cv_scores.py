@@ -15,7 +15,7 @@ X, Y = load("breast_cancer", True)
 CS = [0.001, 0.01, 0.1, 1.0, 10.0]
 
 
-def test_scores_display_has_mean_and_error_of_the_folds():
+def test_scores_display_draws_mean_and_standard_error_of_the_folds():
     model = xlr.LogisticRegressionCV(Cs=CS).fit(X, Y)
     display = CVScoresDisplay.from_estimator(model)
     scores = model.scores_[:, 0, :]
@@ -39,7 +39,7 @@ def test_one_standard_error_choice_is_the_smallest_c_within_one_error():
     assert (display.best_C, display.one_standard_error_C) == (3, 2)
 
 
-def test_scores_display_sorts_penalties_and_skips_nan_folds():
+def test_scores_display_sorts_cs_and_skips_nan_folds():
     scores = np.asarray([[3.0, 1], [np.nan, np.nan], [3.0, 2]])
     display = CVScoresDisplay(np.asarray([10.0, 1]), scores)
     np.testing.assert_array_equal(display.Cs, [1, 10])

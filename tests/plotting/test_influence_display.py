@@ -7,7 +7,7 @@ import xlr
 from xlr.plotting import InfluenceDisplay
 
 
-def test_influence_display_draws_the_rows():
+def test_influence_display_draws_rows_and_contours_of_cooks_distance():
     X, y = spector()
     model = xlr.LogisticRegression(C=np.inf).fit(X, y)
     results = xlr.infer(model, X, y, keep_data=True)

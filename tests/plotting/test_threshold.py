@@ -21,8 +21,8 @@ WEIGHTS = np.linspace(0.5, 2, len(Y))
 
 
 @pytest.mark.parametrize("pos_label", [0, 1])
-@pytest.mark.parametrize("sample_weight", [None, WEIGHTS], ids=["alike", "weighted"])
-def test_threshold_curves_are_those_of_scikit_learn(pos_label, sample_weight):
+@pytest.mark.parametrize("sample_weight", [None, WEIGHTS], ids=["equal", "unequal"])
+def test_threshold_curves_agree_with_scikit_learn(pos_label, sample_weight):
     display = ThresholdDisplay.from_estimator(
         MODEL, X, Y, pos_label=pos_label, sample_weight=sample_weight
     )
