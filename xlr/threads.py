@@ -14,6 +14,7 @@ import os
 import threading
 from _thread import start_new_thread
 from collections.abc import Callable, Iterator, Sequence
+from operator import itemgetter
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
@@ -59,7 +60,9 @@ def available_threads(n_jobs: int | None) -> int:
     if n_jobs is not None:
         return joblib.effective_n_jobs(n_jobs)
     with _lock:
-        return min(n for _, n in _user_threads) if _user_threads else _blas_threads()
+        if not _user_threads:
+            return _blas_threads()
+        return min(map(itemgetter(1), _user_threads))
 
 
 @contextlib.contextmanager

@@ -167,7 +167,7 @@ class TrainingData:
             return self.chunks.map_reduce(
                 function, arguments, options, per_row, reads_rows
             )
-        slices = self.row_slices(width, least)
+        slices = self._slices.get((width, least)) or self.row_slices(width, least)
         if self._compiles and (compiled := arrays.compiled(function)) is not function:
             blocks = self._padded_blocks(padded_size(slices[0].stop), per_row)
             results = (compiled(block, *arguments, *own) for block, *own in blocks)
