@@ -17,20 +17,36 @@ from xlr.data import TrainingData
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(90, 3))
 Y = (X @ [1, -1, 0.5] + RNG.logistic(size=90) > 0).astype(int)
-NAN = np.where(np.arange(270).reshape(90, 3) == 100, np.nan, X)
+X_WITH_NAN = np.where(np.arange(270).reshape(90, 3) == 100, np.nan, X)
 
 ESTIMATORS = {
-    "multinomial": xlr.LogisticRegression,
+    "logistic": xlr.LogisticRegression,
     "cv": lambda: xlr.LogisticRegressionCV(Cs=2, cv=3),
-    "labels": xlr.MultiLabelLogisticRegression,
+    "multi-label": xlr.MultiLabelLogisticRegression,
     "firth": xlr.FirthLogisticRegression,
 }
 # Estimators that report their iterations to callbacks.
-REPORTING = ["multinomial", "cv", "labels"]
+WITH_CALLBACKS = ["logistic", "cv", "multi-label"]
+
+WRONG_DATA = {
+    "NaN in X": {"X": X_WITH_NAN},
+    "X of one dimension": {"X": X[:, 0]},
+    "X without rows": {"X": X[:0]},
+    "X of dates": {"X": X.astype("M8[s]")},
+    "no y": {"y": None},
+    "y of another length": {"y": Y[:-1]},
+    "y of one class": {"y": np.full(90, 3)},
+    "y of real numbers": {"y": X[:, 0]},
+    "zero weights": {"sample_weight": np.zeros(90)},
+    "negative weights": {"sample_weight": -np.ones(90)},
+    "weights of another length": {"sample_weight": np.ones(5)},
+    "weights of text": {"sample_weight": "heavy"},
+}
 
 
-def labels(kind, y):
-    return np.column_stack([y, 1 - y]) if kind == "labels" else y
+def labels_of(kind, y):
+    """Return y, or two columns of labels for the multi-label estimator."""
+    return np.column_stack([y, 1 - y]) if kind == "multi-label" else y
 
 
 @pytest.fixture(params=list(ESTIMATORS))
@@ -41,7 +57,7 @@ def kind(request):
 @pytest.fixture(params=[False, True], ids=["unfitted", "fitted"])
 def estimator(request, kind):
     made = ESTIMATORS[kind]()
-    return made.fit(X[:60, :2], labels(kind, Y[:60])) if request.param else made
+    return made.fit(X[:60, :2], labels_of(kind, Y[:60])) if request.param else made
 
 
 @pytest.fixture
@@ -58,92 +74,79 @@ def unchanged(estimator):
 
 
 @pytest.mark.usefixtures("unchanged")
-@pytest.mark.parametrize(
-    "given",
-    [
-        {"X": NAN},
-        {"X": X[:, 0]},
-        {"X": X[:0]},
-        {"X": X.astype("M8[s]")},
-        {"y": None},
-        {"y": Y[:-1]},
-        {"y": np.full(90, 3)},
-        {"y": X[:, 0]},
-        {"sample_weight": np.zeros(90)},
-        {"sample_weight": -np.ones(90)},
-        {"sample_weight": np.ones(5)},
-        {"sample_weight": "heavy"},
-    ],
-    ids=str,
-)
-def test_failed_fit_on_bad_data_changes_nothing(kind, estimator, given):
-    y = given["y"] if "y" in given else labels(kind, Y)
+@pytest.mark.parametrize("wrong", list(WRONG_DATA))
+def test_fit_to_wrong_data_changes_nothing(kind, estimator, wrong):
+    data = {"X": X, "y": labels_of(kind, Y)} | WRONG_DATA[wrong]
     with pytest.raises((ValueError, TypeError)):
-        estimator.fit(**({"X": X} | given | {"y": y}))
+        estimator.fit(**data)
 
 
 @pytest.mark.parametrize(
-    "parameter", [("tol", -1.0), ("max_iter", -1), ("n_jobs", 0), ("fit_intercept", 3)]
+    ("name", "value"),
+    [("tol", -1.0), ("max_iter", -1), ("n_jobs", 0), ("fit_intercept", 3)],
 )
-def test_failed_fit_with_bad_parameters_changes_nothing(kind, estimator, parameter):
-    estimator.set_params(**dict([parameter]))
+def test_fit_with_wrong_parameters_changes_nothing(kind, estimator, name, value):
+    estimator.set_params(**{name: value})
     before = dict(vars(estimator))
-    with pytest.raises((ValueError, TypeError), match=parameter[0]):
-        estimator.fit(X, labels(kind, Y))
+    with pytest.raises((ValueError, TypeError), match=name):
+        estimator.fit(X, labels_of(kind, Y))
     assert vars(estimator) == before
 
 
 @pytest.mark.usefixtures("unchanged")
 @pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])
-@pytest.mark.parametrize("after", [0, 2])
-def test_failed_iteration_changes_nothing(kind, estimator, error, after, monkeypatch):
-    calls = iter(range(after))
+@pytest.mark.parametrize("n_passes", [0, 2])
+def test_fit_that_fails_in_a_pass_changes_nothing(
+    kind, estimator, error, n_passes, monkeypatch
+):
+    """The fit fails after ``n_passes`` complete passes over the rows."""
+    passes = iter(range(n_passes))
     map_reduce = TrainingData.map_reduce
 
-    def fail(self, *arguments, **options):
-        if next(calls, None) is None:
+    def fail_later(self, *arguments, **options):
+        if next(passes, None) is None:
             raise error
         return map_reduce(self, *arguments, **options)
 
-    monkeypatch.setattr(TrainingData, "map_reduce", fail)
+    monkeypatch.setattr(TrainingData, "map_reduce", fail_later)
     with pytest.raises(error):
-        estimator.fit(X, labels(kind, Y))
+        estimator.fit(X, labels_of(kind, Y))
 
 
 def test_fit_with_a_warning_as_an_error_changes_nothing(kind, estimator):
     estimator.set_params(max_iter=1, tol=1e-14)
     before = dict(vars(estimator))
     with pytest.raises(ConvergenceWarning, match="max_iter=1"):
-        estimator.fit(X, labels(kind, Y))
+        estimator.fit(X, labels_of(kind, Y))
     assert vars(estimator).keys() == before.keys()
     assert all(vars(estimator)[name] is value for name, value in before.items())
 
 
-class Failing:
+class FailingCallback:
     """A callback that raises an error at a given moment of a fit."""
 
     def __init__(self, moment, error):
         self.moment, self.error = moment, error
 
-    def at(self, moment):
+    def fail_at(self, moment):
         if moment == self.moment:
             raise self.error
 
     def setup(self, estimator, context):
-        self.at("setup")
+        self.fail_at("setup")
 
     def teardown(self, estimator, context):
         pass
 
     def on_fit_task_begin(self, estimator, context):
-        self.at(f"{context.task_name} begins")
+        self.fail_at(f"{context.task_name} begins")
 
     def on_fit_task_end(self, estimator, context, *, X, y, fitted_estimator):
         assert fitted_estimator.predict(X).shape == np.shape(y)
-        self.at(f"{context.task_name} ends")
+        self.fail_at(f"{context.task_name} ends")
 
 
-@pytest.mark.parametrize("kind", REPORTING, indirect=True)
+@pytest.mark.parametrize("kind", WITH_CALLBACKS, indirect=True)
 @pytest.mark.usefixtures("unchanged")
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
 @pytest.mark.parametrize(
@@ -152,22 +155,23 @@ class Failing:
 )
 def test_failed_callback_changes_nothing(kind, estimator, moment, error):
     pytest.importorskip("sklearn.callback")
-    estimator.set_callbacks(Failing(moment, error))
+    estimator.set_callbacks(FailingCallback(moment, error))
     with pytest.raises(error):
-        estimator.fit(X, labels(kind, Y))
+        estimator.fit(X, labels_of(kind, Y))
 
 
 # -- inputs ----------------------------------------------------------------------------
 
 
 def fingerprint(values):
+    """Return a hash of the bytes of a dense array, or of the parts of a sparse one."""
     if sp.issparse(values):
         return [fingerprint(v) for v in (values.data, values.indices, values.indptr)]
     return hashlib.sha256(np.ascontiguousarray(values).tobytes()).hexdigest()
 
 
 @pytest.mark.parametrize(
-    ("form", "dtype", "scale"),
+    ("form", "dtype", "mean"),
     [
         (np.asarray, "float32", 1.0),
         (np.asarray, "float64", 1e4),
@@ -176,15 +180,15 @@ def fingerprint(values):
         (sp.csr_array, "int32", 1e4),
     ],
 )
-def test_fit_does_not_modify_its_inputs(kind, form, dtype, scale):
-    values = (10 * X + scale).astype(dtype)  # near zero, or far from it
+def test_fit_does_not_modify_its_inputs(kind, form, dtype, mean):
+    values = (10 * X + mean).astype(dtype)
     weights = np.random.default_rng(1).uniform(0.5, 2, size=90)
-    given = [form(values), labels(kind, Y), weights]
+    given = [form(values), labels_of(kind, Y), weights]
     before = [fingerprint(v) for v in given]
     model = ESTIMATORS[kind]().fit(*given)
     model.predict_proba(given[0])
     model.score(*given)
-    if kind in ("multinomial", "firth"):
+    if kind in ("logistic", "firth"):
         xlr.infer(model, *given).summary()
     assert [fingerprint(v) for v in given] == before
 

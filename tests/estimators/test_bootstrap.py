@@ -13,7 +13,7 @@ X, Y = load("breast_cancer", True)
 X = X[:, :5]
 
 
-def drawn(n_samples, n_resamples, seed):
+def drawn_rows(n_samples, n_resamples, seed):
     """Return the rows that a seed draws, as the docstring of ``bootstrap`` says."""
     seed = np.random.RandomState(seed).randint(2**31)
     draw = np.random.default_rng(seed)
@@ -31,7 +31,7 @@ def test_bootstrap_replicates_are_fits_to_the_drawn_rows(name, solver):
     estimator = xlr.LogisticRegression(C=0.5, solver=solver, tol=1e-10)
     result = xlr.bootstrap(estimator, X, y, n_resamples=6, random_state=3)
     assert result.converged.all()
-    for k, rows in enumerate(drawn(len(y), 6, seed=3)):
+    for k, rows in enumerate(drawn_rows(len(y), 6, seed=3)):
         one = LogisticRegression(C=0.5, solver="newton-cholesky", tol=1e-12)
         one.fit(X[rows], y[rows])
         np.testing.assert_allclose(result.coef[k], one.coef_, atol=1e-6)
@@ -39,11 +39,11 @@ def test_bootstrap_replicates_are_fits_to_the_drawn_rows(name, solver):
     assert not hasattr(estimator, "coef_")
 
 
-def test_bootstrap_draws_weights_with_rows():
+def test_bootstrap_resamples_weights_with_rows():
     weights = np.random.default_rng(0).uniform(0.1, 3, len(Y))
     estimator = xlr.LogisticRegression(tol=1e-10, class_weight={1: 2.0})
     result = xlr.bootstrap(estimator, X, Y, weights, n_resamples=3, random_state=0)
-    for k, rows in enumerate(drawn(len(Y), 3, seed=0)):
+    for k, rows in enumerate(drawn_rows(len(Y), 3, seed=0)):
         one = xlr.LogisticRegression(tol=1e-10, class_weight={1: 2.0})
         one.fit(X[rows], Y[rows], weights[rows])
         np.testing.assert_allclose(result.coef[k], one.coef_, atol=1e-6)
@@ -73,9 +73,8 @@ def test_bootstrap_intervals_of_infinite_intercepts_have_no_nan():
     assert (low.item(), high.item()) == (-np.inf, 1.0)
 
 
-def test_bootstrap_spread_is_the_asymptotic_error():
-    # If the model is right, the standard deviation of the replicates estimates the
-    # standard error. This is the root of the diagonal of (X' diag(p(1-p)) X)^-1.
+def test_bootstrap_standard_deviations_are_the_asymptotic_standard_errors():
+    """The squared standard errors are the diagonal of (Z' diag(p (1 - p)) Z)^-1."""
     rng = np.random.default_rng(0)
     X = rng.normal(size=(4_000, 3))
     y = (X @ [1.0, -0.5, 0.2] + rng.logistic(size=4_000) > 0).astype(int)
@@ -83,10 +82,10 @@ def test_bootstrap_spread_is_the_asymptotic_error():
     result = xlr.bootstrap(estimator, X, y, n_resamples=1000, random_state=0)
     p = estimator.fit(X, y).predict_proba(X)[:, 1]
     Z = np.column_stack([X, np.ones(len(X))])
-    error = np.sqrt(np.diag(np.linalg.inv(Z.T @ (Z * (p * (1 - p))[:, None]))))
-    spread = result.coef[:, 0, :].std(axis=0)
-    np.testing.assert_allclose(spread, error[:3], rtol=0.1)
-    np.testing.assert_allclose(result.intercept.std(), error[3], rtol=0.1)
+    errors = np.sqrt(np.diag(np.linalg.inv(Z.T @ (Z * (p * (1 - p))[:, None]))))
+    found = result.coef[:, 0, :].std(axis=0)
+    np.testing.assert_allclose(found, errors[:3], rtol=0.1)
+    np.testing.assert_allclose(result.intercept.std(), errors[3], rtol=0.1)
 
 
 def test_bootstrap_counts_resamples_of_one_class():
@@ -96,7 +95,7 @@ def test_bootstrap_counts_resamples_of_one_class():
         result = xlr.bootstrap(
             xlr.LogisticRegression(), X, y, n_resamples=40, random_state=0
         )
-    single = [len(set(y[rows])) == 1 for rows in drawn(8, 40, seed=0)]
+    single = [len(set(y[rows])) == 1 for rows in drawn_rows(8, 40, seed=0)]
     np.testing.assert_array_equal(np.isnan(result.coef[:, 0, 0]), single)
     np.testing.assert_array_equal(result.converged, ~np.asarray(single))
     low, high = result.interval(0.5)["coef"]

@@ -62,13 +62,12 @@ def test_callback_can_stop_the_fit():
 def test_failed_fit_calls_teardown_of_callbacks():
     recorder = Recorder()
     model = xlr.LogisticRegression().set_callbacks(recorder)
-    model.max_iter = 1000
 
-    def fail(*args, **kwargs):
+    def fail(estimator, context):
         raise KeyboardInterrupt
 
     recorder.on_fit_task_end = fail
-    with pytest.raises((KeyboardInterrupt, TypeError)):
+    with pytest.raises(KeyboardInterrupt):
         model.fit(X, Y)
     assert recorder.ended == ["teardown"]
     assert not hasattr(model, "coef_")
@@ -88,8 +87,8 @@ def test_callback_sees_folds_and_refit():
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-def test_callback_sees_all_steps_of_a_path():
-    """The models of each C may take max_iter iterations."""
+def test_callback_sees_the_iterations_of_every_c():
+    """Each C may take max_iter iterations."""
     recorder = Recorder()
     model = xlr.LogisticRegressionCV(Cs=10, max_iter=1, tol=1e-9)
     model.set_callbacks(recorder).fit(*load("wine", True))
@@ -98,17 +97,18 @@ def test_callback_sees_all_steps_of_a_path():
 
 def test_callback_sees_iterations_of_many_labels():
     labels = (Y[:, None] == np.arange(3)).astype(int)
+    shapes = set()
 
-    class Counter(Recorder):
+    class ShapeRecorder(Recorder):
         def on_fit_task_end(self, estimator, context, *, X, y, fitted_estimator):
             self.ended.append(context.task_name)
-            self.losses.append(fitted_estimator.predict_proba(X).shape)
+            shapes.add(fitted_estimator.predict_proba(X).shape)
 
-    counter = Counter()
-    model = xlr.MultiLabelLogisticRegression().set_callbacks(counter).fit(X, labels)
+    recorder = ShapeRecorder()
+    model = xlr.MultiLabelLogisticRegression().set_callbacks(recorder).fit(X, labels)
     n_iter = int(model.n_iter_.max())
-    assert counter.ended == ["iteration"] * n_iter + ["fit", "teardown"]
-    assert set(counter.losses) == {labels.shape}
+    assert recorder.ended == ["iteration"] * n_iter + ["fit", "teardown"]
+    assert shapes == {labels.shape}
 
 
 def test_progress_bar_shows_the_fit():
@@ -121,17 +121,17 @@ def test_progress_bar_shows_the_fit():
     assert model.converged_
 
 
-# -- metadata, and estimators at the beginning of iterations -----------------------
+# -- metadata, and estimators at the start of iterations -------------------------------
 
 METADATA = {
-    "none": {},
+    "absent": {},
     "None": {"sample_weight": None},
     "weights": {"sample_weight": np.linspace(1, 2, len(Y))},
 }
 FITS = {
-    "plain": (xlr.LogisticRegression, Y),
+    "logistic": (xlr.LogisticRegression, Y),
     "cv": (xlr.LogisticRegressionCV, Y),
-    "labels": (xlr.MultiLabelLogisticRegression, np.c_[Y > 0, Y > 1].astype(int)),
+    "multi-label": (xlr.MultiLabelLogisticRegression, np.c_[Y > 0, Y > 1].astype(int)),
 }
 
 
@@ -149,32 +149,34 @@ def test_scoring_monitor_gets_the_metadata_of_fit(kind, metadata):
 
 
 def test_callback_gets_no_metadata_that_is_none():
-    class Reader(Recorder):
-        def on_fit_task_end(self, estimator, context, *, metadata):
-            self.ended.append(sorted(metadata))
+    names = set()
 
-    reader = Reader()
-    model = xlr.LogisticRegression().set_callbacks(reader)
+    class MetadataRecorder(Recorder):
+        def on_fit_task_end(self, estimator, context, *, metadata):
+            names.add(tuple(metadata))
+
+    model = xlr.LogisticRegression().set_callbacks(MetadataRecorder())
     model.fit(X, Y, offset=np.zeros((len(Y), 3)))
-    assert {*map(tuple, reader.ended[:-1])} == {("offset",)}
-    reader.ended.clear()
+    assert names == {("offset",)}
+    names.clear()
     model.fit(X, Y, sample_weight=np.ones(len(Y)))
-    assert {*map(tuple, reader.ended[:-1])} == {("sample_weight",)}
+    assert names == {("sample_weight",)}
 
 
 @pytest.mark.parametrize("kind", list(FITS))
-def test_callback_of_an_iteration_gets_the_last_estimator(kind):
-    class Reader(Recorder):
+def test_callback_at_the_start_of_an_iteration_gets_the_last_estimator(kind):
+    begun, ended = [], []
+
+    class ProbabilityRecorder(Recorder):
         def on_fit_task_begin(self, estimator, context, *, X, fitted_estimator):
             if context.task_name == "iteration":
-                self.begun.append(fitted_estimator.predict_proba(X))
+                begun.append(fitted_estimator.predict_proba(X))
 
         def on_fit_task_end(self, estimator, context, *, X, fitted_estimator):
-            self.ended.append(fitted_estimator.predict_proba(X))
+            ended.append(fitted_estimator.predict_proba(X))
 
-    reader, (estimator, y) = Reader(), FITS[kind]
-    estimator().set_callbacks(reader).fit(X, y)
-    begun, ended = reader.begun[1:], reader.ended[:-1]
+    estimator, y = FITS[kind]
+    estimator().set_callbacks(ProbabilityRecorder()).fit(X, y)
     assert begun[0].shape == ended[0].shape
     if kind != "cv":  # cross-validation starts again for the refit
         np.testing.assert_allclose(begun[0], np.full_like(begun[0], begun[0][0]))

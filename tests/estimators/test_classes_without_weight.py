@@ -17,21 +17,19 @@ import xlr
 RNG = np.random.default_rng(0)
 N = 60
 X = RNG.normal(size=(N, 2))
-Y = np.minimum((X @ RNG.normal(size=(2, 4)) + RNG.gumbel(size=(N, 4))).argmax(1), 3)
+Y = (X @ RNG.normal(size=(2, 4)) + RNG.gumbel(size=(N, 4))).argmax(axis=1)
 SOLVERS = ["newton-cholesky", "newton-cg", "lbfgs", "gradient-descent"]
-ONE_ROW = np.where(np.arange(N) == 7, 2, Y % 2)  # a class with a single row
+Y_RARE = np.where(np.arange(N) == 7, 2, Y % 2)  # class 2 has a single row
 
 
-def reference(X, y, classes, C=1.0, class_weight=None):
+def reference(X, y, classes, C=1.0):
     """Return coefficients and intercepts of scikit-learn's softmax on some classes.
 
     scikit-learn fits two classes by a sigmoid, whose penalty is twice as strong.
     """
     kept = np.isin(y, classes)
     C = 2 * C if len(classes) == 2 else C
-    model = LogisticRegression(
-        C=C, tol=1e-12, solver="newton-cholesky", class_weight=class_weight
-    )
+    model = LogisticRegression(C=C, tol=1e-12, solver="newton-cholesky")
     model.fit(X[kept], y[kept])
     coef, intercept = model.coef_, model.intercept_
     if len(classes) == 2:
@@ -41,18 +39,18 @@ def reference(X, y, classes, C=1.0, class_weight=None):
 
 @pytest.mark.slow_on_jax
 @pytest.mark.parametrize(
-    ("left_out", "by"), [([2], "class_weight"), ([0, 3], "sample_weight")]
+    ("excluded", "by"), [([2], "class_weight"), ([0, 3], "sample_weight")]
 )
-def test_fit_excludes_classes_without_weight(left_out, by, place, dtype):
-    kept = np.setdiff1d(range(4), left_out)
+def test_fit_excludes_classes_without_weight(excluded, by, place, dtype):
+    kept = np.setdiff1d(range(4), excluded)
     weights = {"sample_weight": place(np.isin(Y, kept) * 1.0)}
     class_weight = None
     if by == "class_weight":
-        weights, class_weight = {}, dict.fromkeys(left_out, 0)
+        weights, class_weight = {}, dict.fromkeys(excluded, 0)
     tol = 1e-10 if dtype == "float64" else 1e-5
     model = xlr.LogisticRegression(tol=tol, class_weight=class_weight)
     with pytest.warns(
-        UserWarning, match=f"the class.* {', '.join(map(str, left_out))}"
+        UserWarning, match=f"the class.* {', '.join(map(str, excluded))}"
     ):
         model.fit(place(X), Y, **weights)
     coef, intercept = reference(X, Y, kept)
@@ -60,7 +58,7 @@ def test_fit_excludes_classes_without_weight(left_out, by, place, dtype):
     np.testing.assert_allclose(to_numpy(model.coef_)[kept], coef, atol=atol)
     np.testing.assert_allclose(to_numpy(model.intercept_)[kept], intercept, atol=atol)
     proba = to_numpy(model.predict_proba(place(X)))
-    assert not proba[:, left_out].any()
+    assert not proba[:, excluded].any()
     np.testing.assert_allclose(proba.sum(axis=1), 1, rtol=1e-6)
     assert np.isin(to_numpy(model.predict(place(X))), kept).all()
     assert model.converged_
@@ -76,8 +74,8 @@ def test_model_with_excluded_classes_does_not_depend_on_tol(solver):
         model.fit(X, Y, (Y != 1) * 1.0)
         found.append(model.predict_log_proba(X))
     np.testing.assert_array_equal(np.isneginf(found[0]), np.isneginf(found[1]))
-    known = np.isfinite(found[0])
-    np.testing.assert_allclose(found[0][known], found[1][known], rtol=1e-2)
+    finite = np.isfinite(found[0])
+    np.testing.assert_allclose(found[0][finite], found[1][finite], rtol=1e-2)
 
 
 @pytest.mark.slow_on_jax
@@ -102,7 +100,11 @@ def test_single_class_with_weight_is_predicted(n_classes, multi_class, C, place)
         assert model.history_["objective"][-1].max() == 0
 
 
-@pytest.mark.parametrize("form", [np.asarray, lambda v: in_chunks(v, (25, 35))])
+@pytest.mark.parametrize(
+    "form",
+    [np.asarray, lambda v: in_chunks(v, (25, 35))],
+    ids=["in memory", "chunks"],
+)
 @pytest.mark.parametrize("n_classes", [2, 3])
 def test_single_class_with_weight_is_predicted_after_cross_validation(n_classes, form):
     y = Y % n_classes
@@ -123,12 +125,12 @@ def test_one_vs_rest_skips_classes_without_weight(class_weight):
     with pytest.warns(UserWarning, match="the class 2 weigh zero"):
         model.fit(X, Y, weights)
     kept = Y != 2
-    rest = xlr.LogisticRegression(
+    expected = xlr.LogisticRegression(
         multi_class="ovr", tol=1e-10, class_weight=class_weight
     ).fit(X[kept], Y[kept], weights[kept])
-    np.testing.assert_allclose(model.coef_[[0, 1, 3]], rest.coef_, rtol=1e-6)
+    np.testing.assert_allclose(model.coef_[[0, 1, 3]], expected.coef_, rtol=1e-6)
     np.testing.assert_allclose(
-        model.predict_proba(X)[:, [0, 1, 3]], rest.predict_proba(X), rtol=1e-6
+        model.predict_proba(X)[:, [0, 1, 3]], expected.predict_proba(X), rtol=1e-6
     )
     assert not model.predict_proba(X)[:, 2].any()
     assert model.n_iter_.shape == model.duality_gap_.shape == (4,)
@@ -182,12 +184,10 @@ def test_cv_scores_with_excluded_classes_do_not_depend_on_tol():
             model.fit(X, y)
         chosen.append(model.C_)
     assert len(set(chosen)) == 1
-    train, test = list(StratifiedKFold(5).split(X, y))[
-        int(np.argmin(model.scores_[:, 0, 0]))
-    ]
+    fold = int(np.argmin(model.scores_[:, 0, 0]))
+    train, test = list(StratifiedKFold(5).split(X, y))[fold]
     coef, intercept = reference(X[train], y[train], [0, 1], C=1e-3)
     path = model.coefs_paths_
-    fold = int(np.argmin(model.scores_[:, 0, 0]))
     np.testing.assert_allclose(path[fold, 0, 0, :2, :-1], coef, atol=1e-6)
     # The row of the excluded class has the lowest log-probability of a score.
     proba = np.zeros((test.size, 3))
@@ -200,7 +200,7 @@ def test_cv_scores_with_excluded_classes_do_not_depend_on_tol():
 
 @pytest.mark.parametrize("scoring", ["accuracy", "neg_brier_score", None])
 @pytest.mark.parametrize("refit", [True, False])
-def test_fold_that_trains_on_one_class_scores_as_scikit_learn(scoring, refit):
+def test_fold_that_trains_on_one_class_scores_as_in_sklearn(scoring, refit):
     y = (np.arange(N) < 12).astype(int)
     options = {"Cs": [0.01, 1.0, 10.0], "cv": KFold(5), "refit": refit}
     model = xlr.LogisticRegressionCV(**options, scoring=scoring, tol=1e-9)
@@ -216,27 +216,27 @@ def test_fold_that_trains_on_one_class_scores_as_scikit_learn(scoring, refit):
     ).fit(X, y)
     np.testing.assert_allclose(model.scores_[1:], theirs.scores_[1:], atol=1e-5)
     if scoring is None:  # scikit-learn's score depends on tol
-        floor = np.log(np.finfo(float).eps)
-        np.testing.assert_allclose(model.scores_[0], np.full((1, 3), floor), rtol=1e-14)
+        lowest = np.full((1, 3), np.log(np.finfo(float).eps))
+        np.testing.assert_allclose(model.scores_[0], lowest, rtol=1e-14)
     else:
         np.testing.assert_allclose(model.scores_[0], theirs.scores_[0], atol=1e-5)
     assert model.C_ == theirs.C_
     assert np.isfinite(model.intercept_).all()
 
 
-def test_class_unknown_to_all_folds_is_fitted_to_all_rows():
+def test_class_absent_from_all_folds_is_fitted_to_all_rows():
     folds = [(np.arange(10, N), np.arange(10)), (np.arange(8, N), np.arange(8))]
     model = xlr.LogisticRegressionCV(Cs=[1.0], cv=folds, tol=1e-9)
     with pytest.warns(UserWarning, match=r"\[0, 1\] \(of 2\) train on no .* class 2"):
-        model.fit(X, ONE_ROW)
-    expected = xlr.LogisticRegression(C=1.0, tol=1e-9).fit(X, ONE_ROW)
+        model.fit(X, Y_RARE)
+    expected = xlr.LogisticRegression(C=1.0, tol=1e-9).fit(X, Y_RARE)
     np.testing.assert_allclose(model.intercept_, expected.intercept_, atol=1e-6)
     np.testing.assert_allclose(model.coef_, expected.coef_, atol=1e-6)
 
 
 @pytest.mark.slow_on_jax
 def test_folds_and_resamples_exclude_classes_on_every_library(place, dtype):
-    rows = place(X), place(ONE_ROW)
+    rows = place(X), place(Y_RARE)
     tol = 1e-9 if dtype == "float64" else 1e-5
     folds = [(np.arange(10, N), np.arange(10)), (np.arange(N), np.arange(N))]
     model = xlr.LogisticRegressionCV(Cs=[1.0], cv=folds, refit=False, tol=tol)
@@ -246,7 +246,7 @@ def test_folds_and_resamples_exclude_classes_on_every_library(place, dtype):
     with pytest.warns(UserWarning, match="class 2"):
         found = xlr.bootstrap(estimator, *rows, n_resamples=3, random_state=1)
     with pytest.warns(UserWarning, match="class 2"):
-        same = xlr.bootstrap(estimator, X, ONE_ROW, n_resamples=3, random_state=1)
+        same = xlr.bootstrap(estimator, X, Y_RARE, n_resamples=3, random_state=1)
     assert np.isneginf(to_numpy(model.coefs_paths_)[0, 0, 0, 2, -1])
     # The mean is over the folds that have the class.
     last = to_numpy(model.coefs_paths_)[1, 0, 0, 2]
@@ -258,16 +258,17 @@ def test_folds_and_resamples_exclude_classes_on_every_library(place, dtype):
 def test_resamples_exclude_classes_without_rows():
     estimator = xlr.LogisticRegression(tol=1e-10)
     with pytest.warns(UserWarning, match="of 8 resamples lack the class 2"):
-        found = xlr.bootstrap(estimator, X, ONE_ROW, n_resamples=8, random_state=0)
+        found = xlr.bootstrap(estimator, X, Y_RARE, n_resamples=8, random_state=0)
     without = np.isneginf(found.intercept[:, 2])
     assert 0 < without.sum() < 8
     assert found.converged.all()
+    # Draw the rows of each resample as the docstring of bootstrap says.
     draw = np.random.default_rng(np.random.RandomState(0).randint(2**31))
     for k in range(8):
         rows = draw.integers(N, size=N, dtype=np.int32)
-        classes = np.unique(ONE_ROW[rows])
+        classes = np.unique(Y_RARE[rows])
         assert without[k] == (len(classes) == 2)
-        coef, intercept = reference(X[rows], ONE_ROW[rows], classes)
+        coef, intercept = reference(X[rows], Y_RARE[rows], classes)
         np.testing.assert_allclose(found.coef[k, classes], coef, atol=1e-6)
         np.testing.assert_allclose(found.intercept[k, classes], intercept, atol=1e-6)
     low, high = found.interval(0.9)["intercept"]

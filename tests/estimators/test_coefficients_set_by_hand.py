@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from conftest import to_numpy
 from scipy.special import expit, softmax
+from sklearn.base import clone
 
 import xlr
 
@@ -22,6 +23,7 @@ ESTIMATORS = [
 
 
 def expected_probabilities(estimator, n_classes):
+    """Return probabilities of the classes or labels, by SciPy."""
     n_columns = 1 if n_classes == 2 else n_classes
     logits = X @ COEF[:n_columns].T + INTERCEPT[:n_columns]
     p = expit(logits)
@@ -37,8 +39,6 @@ def expected_probabilities(estimator, n_classes):
 @pytest.mark.parametrize("n_classes", [2, 3])
 @pytest.mark.parametrize("estimator", ESTIMATORS, ids=str)
 def test_coefficients_set_by_hand_predict(estimator, n_classes, place, dtype):
-    from sklearn.base import clone
-
     model = clone(estimator)
     n_columns = 1 if n_classes == 2 else n_classes
     model.classes_ = np.arange(n_classes) * 10
@@ -62,8 +62,8 @@ def test_coefficients_set_by_hand_predict(estimator, n_classes, place, dtype):
 
 @pytest.mark.filterwarnings("ignore:These columns have means up to")
 @pytest.mark.shared_arithmetic
-def test_intercept_set_after_a_fit_replaces_its_digits(place):
-    """A fit to far float32 columns keeps more digits of the intercept privately."""
+def test_intercept_set_after_a_fit_replaces_the_fitted_one(place):
+    """A fit to far float32 columns privately keeps digits that intercept_ lacks."""
     rng = np.random.default_rng(0)
     rows = 1e5 + rng.normal(size=(60, 3))
     model = xlr.LogisticRegression().fit(place(rows), rng.integers(2, size=60))

@@ -33,14 +33,15 @@ def fit(C):
 
 
 @pytest.fixture(scope="module")
-def one_after_the_other():
+def sequential():
+    """Return the bits of fits with each C, one after the other."""
     return [fit(C) for C in CS]
 
 
-def test_fits_in_many_threads_have_the_same_bits(one_after_the_other):
+def test_fits_in_many_threads_have_the_same_bits(sequential):
     before = threadpool_info()
     with ThreadPoolExecutor(8) as pool:
-        assert list(pool.map(fit, CS)) == one_after_the_other
+        assert list(pool.map(fit, CS)) == sequential
     assert threadpool_info() == before
 
 
@@ -57,7 +58,7 @@ def test_predictions_during_fits_use_a_single_model():
     """Refits change the shapes; a prediction uses the old model or the new one."""
     model, labels = xlr.LogisticRegression(), np.arange(len(Y)) % 3
     model.fit(X, Y)
-    known, done, messages = {2, 3}, threading.Event(), set()
+    done, messages = threading.Event(), set()
 
     def predict():
         while not done.is_set():
@@ -66,7 +67,7 @@ def test_predictions_during_fits_use_a_single_model():
             except ValueError as error:
                 messages.add(str(error))
             else:
-                assert found.shape[1] in known
+                assert found.shape[1] in {2, 3}
                 assert np.isfinite(found).all()
 
     with ThreadPoolExecutor(3) as pool:
@@ -78,9 +79,8 @@ def test_predictions_during_fits_use_a_single_model():
         done.set()
         for task in running:
             task.result()
-    assert all(
-        "features, but LogisticRegression is expecting" in each for each in messages
-    )
+    expected = "features, but LogisticRegression is expecting"
+    assert all(expected in message for message in messages)
 
 
 def test_every_estimator_fits_in_many_threads():
@@ -117,7 +117,10 @@ def forks_without_jax() -> str:
 
 
 def passes_without_jax(request):
-    """Return whether the test passed in a process without JAX, which must not fork."""
+    """Return whether JAX, which must not fork, is imported here.
+
+    If so, check that the test passes in a process without JAX.
+    """
     if "jax" not in sys.modules:
         return False
     report = forks_without_jax()
@@ -131,39 +134,35 @@ def send_fit(queue):
     queue.put(fit(CS[5]))
 
 
-def received(context):
+def fit_in_new_process(context):
+    """Return the bits of a fit with CS[5] in another process."""
     queue = context.SimpleQueue()
     process = context.Process(target=send_fit, args=(queue,))
     with warnings.catch_warnings():
         # Python 3.12 warns that a fork with threads may hang. This one does not.
         warnings.simplefilter("ignore", DeprecationWarning)
         process.start()
-    finish(process)
-    return queue.get()
-
-
-def finish(process):
     process.join(60)
     hangs = process.is_alive()
     process.kill()
     assert not hangs
     assert process.exitcode == 0
+    return queue.get()
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn"])
-def test_fits_in_another_process_have_the_same_bits(
-    method, one_after_the_other, request
-):
+def test_fits_in_another_process_have_the_same_bits(method, sequential, request):
     if method == "fork" and passes_without_jax(request):
         return
     if method not in multiprocessing.get_all_start_methods():
         pytest.skip("not on this system")
-    fit(1.0)  # the fork then has everything that a fit leaves behind
-    assert received(multiprocessing.get_context(method)) == one_after_the_other[5]
+    fit(1.0)  # a fork copies the caches that a fit leaves
+    context = multiprocessing.get_context(method)
+    assert fit_in_new_process(context) == sequential[5]
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
-def test_forks_during_fits_have_the_same_bits(one_after_the_other, request):
+def test_forks_during_fits_have_the_same_bits(sequential, request):
     if passes_without_jax(request):
         return
     stop = threading.Event()
@@ -178,17 +177,17 @@ def test_forks_during_fits_have_the_same_bits(one_after_the_other, request):
     try:
         context = multiprocessing.get_context("fork")
         for _ in range(3):
-            assert received(context) == one_after_the_other[5]
+            assert fit_in_new_process(context) == sequential[5]
     finally:
         stop.set()
         for thread in threads:
             thread.join()
 
 
-def test_joblib_during_a_fit_gives_the_same_bits(one_after_the_other):
-    with thread_pool(X, 2):
+def test_joblib_during_a_fit_gives_the_same_bits(sequential):
+    with thread_pool(X, 2):  # as during a fit
         found = joblib.Parallel(n_jobs=2)(joblib.delayed(fit)(C) for C in CS[:4])
-    assert found == one_after_the_other[:4]
+    assert found == sequential[:4]
 
 
 # -- Ctrl-C and memory -----------------------------------------------------------------
@@ -236,7 +235,7 @@ print(interrupted)
 """
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="no such signals there")
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no setitimer")
 def test_ctrl_c_leaves_no_thread_and_no_setting_behind():
     root = Path(__file__).parents[2]
     environment = os.environ | {"PYTHONPATH": str(root), "OMP_NUM_THREADS": "2"}
@@ -261,7 +260,7 @@ def test_hessian_larger_than_memory_is_refused_before_an_iteration(monkeypatch, 
     assert not hasattr(model, "coef_")
 
 
-def test_hessian_that_numpy_cannot_allocate_is_named(monkeypatch):
+def test_error_for_a_hessian_that_numpy_cannot_allocate_advises_auto(monkeypatch):
     def fail(self, objective, start):
         raise MemoryError("Unable to allocate 8 TiB.")
 

@@ -31,8 +31,8 @@ FITS = {
     "lasso": lambda X: xlr.LogisticRegression(l1_ratio=0.7).fit(X, Y > 0),
     "cv": lambda X: xlr.LogisticRegressionCV(Cs=[0.1, 1.0], cv=2).fit(X, NAMES),
     "firth": lambda X: xlr.FirthLogisticRegression().fit(X, Y > 0),
-    "labels": lambda X: xlr.MultiLabelLogisticRegression().fit(X, LABELS),
-    "label": lambda X: xlr.MultiLabelLogisticRegression().fit(X, LABELS[:, :1]),
+    "multi-label": lambda X: xlr.MultiLabelLogisticRegression().fit(X, LABELS),
+    "one label": lambda X: xlr.MultiLabelLogisticRegression().fit(X, LABELS[:, :1]),
 }
 
 
@@ -45,11 +45,11 @@ def test_every_estimator_converts_to_sklearn(kind, place, dtype):
     assert type(theirs).__module__.startswith("sklearn")
     rtol = 1e-10 if dtype == "float64" else 1e-4
     proba = to_numpy(model.predict_proba(X))
-    if kind == "label":
+    if kind == "one label":  # scikit-learn fits two classes
         proba = np.concatenate([1 - proba, proba], axis=1)
     np.testing.assert_allclose(theirs.predict_proba(X), proba, rtol=rtol)
     predicted = to_numpy(model.predict(X))
-    if kind == "label":
+    if kind == "one label":
         predicted = predicted[:, 0]
     np.testing.assert_array_equal(theirs.predict(X), predicted)
     assert theirs.n_features_in_ == 3
@@ -60,14 +60,13 @@ def test_converted_model_refits_to_the_same_coefficients(kind):
     model = FITS[kind](X)
     theirs = model.to_sklearn()
     assert getattr(model, "C_", getattr(model, "C", 0)) == theirs.C
-    again = theirs.set_params(tol=1e-9, max_iter=10_000, random_state=0)
-    y = Y > 0 if kind == "lasso" else NAMES
-    again.fit(X, y)
-    np.testing.assert_allclose(again.coef_, model.coef_, atol=1e-4)
+    theirs.set_params(tol=1e-9, max_iter=10_000, random_state=0)
+    theirs.fit(X, Y > 0 if kind == "lasso" else NAMES)
+    np.testing.assert_allclose(theirs.coef_, model.coef_, atol=1e-4)
 
 
-@pytest.mark.parametrize("kind", ["cv", "firth", "labels", "lasso"])
-def test_onnx_takes_every_converted_estimator_and_a_pipeline(kind):
+@pytest.mark.parametrize("kind", ["cv", "firth", "multi-label", "lasso"])
+def test_pipeline_with_a_converted_estimator_exports_to_onnx(kind):
     rows = X.astype(np.float32)
     pipeline = make_pipeline(StandardScaler(), FITS[kind](X))
     pipeline[0].fit(X)
@@ -99,11 +98,12 @@ def test_coefficients_set_by_hand_convert_to_sklearn():
         np.testing.assert_allclose(found, model.predict_proba(X), rtol=1e-10)
 
 
-def ignoring_warnings(function, *args, **options):
+def fit_without_warnings(model, X, y):
+    """Fit an estimator of scikit-learn, whatever it says of its parameters."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
         warnings.simplefilter("ignore", UserWarning)  # for parameters that conflict
-        return function(*args, **options)
+        model.fit(X, y)
 
 
 PENALTIES = [
@@ -121,7 +121,7 @@ PENALTIES = [
 
 
 @pytest.mark.parametrize(("options", "C", "l1_ratio"), PENALTIES, ids=str)
-def test_parameters_of_scikit_learn_are_converted(options, C, l1_ratio):
+def test_sklearn_parameters_are_converted(options, C, l1_ratio):
     theirs = LogisticRegression(
         **options,
         fit_intercept="liblinear" not in options.values(),
@@ -134,7 +134,7 @@ def test_parameters_of_scikit_learn_are_converted(options, C, l1_ratio):
     assert (ours.C, ours.l1_ratio, ours.tol) == (C, l1_ratio, 1e-8)
     assert (ours.class_weight, ours.random_state) == ({True: 2.0}, 0)
     assert not hasattr(ours, "coef_")
-    ignoring_warnings(theirs.fit, X, Y > 0)
+    fit_without_warnings(theirs, X, Y > 0)
     ours.fit(X, Y > 0)
     np.testing.assert_allclose(ours.coef_, theirs.coef_, atol=2e-4)
     fitted = xlr.LogisticRegression.from_sklearn(theirs)
@@ -143,13 +143,14 @@ def test_parameters_of_scikit_learn_are_converted(options, C, l1_ratio):
     assert fitted.score(X, Y > 0) == theirs.score(X, Y > 0)
 
 
-def test_defaults_of_scikit_learn_become_defaults():
-    assert not str(xlr.LogisticRegression.from_sklearn(LogisticRegression()))[19:-1]
+def test_sklearn_defaults_become_defaults():
+    ours = xlr.LogisticRegression.from_sklearn(LogisticRegression())
+    assert str(ours) == "LogisticRegression()"
 
 
 @pytest.mark.parametrize("y", [Y > 0, NAMES], ids=["binary", "softmax"])
 @pytest.mark.parametrize("sparse", [True, False])
-def test_coefficients_of_scikit_learn_are_converted(y, sparse):
+def test_sklearn_coefficients_are_converted(y, sparse):
     pd = pytest.importorskip("pandas")
     table = pd.DataFrame(X, columns=list("uvw"))
     theirs = LogisticRegression(tol=1e-8).fit(table, y)
@@ -173,7 +174,7 @@ def test_coefficients_of_scikit_learn_are_converted(y, sparse):
     ],
     ids=str,
 )
-def test_cross_validation_of_scikit_learn_is_converted(options, legacy):
+def test_sklearn_cross_validation_is_converted(options, legacy):
     theirs = LogisticRegressionCV(
         Cs=[0.05, 1.0],
         cv=3,
@@ -185,7 +186,7 @@ def test_cross_validation_of_scikit_learn_is_converted(options, legacy):
     ours = xlr.LogisticRegressionCV.from_sklearn(theirs)
     assert (ours.Cs, ours.cv, ours.tol) == ([0.05, 1.0], 3, 1e-6)
     assert ours.scoring == options.get("scoring", "accuracy")
-    ignoring_warnings(theirs.fit, X, Y > 0)
+    fit_without_warnings(theirs, X, Y > 0)
     ours.fit(X, Y > 0)
     fitted = xlr.LogisticRegressionCV.from_sklearn(theirs)
     assert ours.C_ == fitted.C_
@@ -208,7 +209,7 @@ def test_conversion_of_unknown_estimators_is_refused():
 
 @pytest.mark.parametrize("l1_ratio", [0.0, 0.5])
 @pytest.mark.parametrize("solver", ["sag", "saga", "liblinear"])
-def test_solver_names_of_scikit_learn_run_the_auto_solver(solver, l1_ratio):
+def test_sklearn_solver_names_run_the_auto_solver(solver, l1_ratio):
     auto = xlr.LogisticRegression(l1_ratio=l1_ratio).fit(X, Y)
     named = xlr.LogisticRegression(l1_ratio=l1_ratio, solver=solver)
     search = xlr.LogisticRegressionCV(Cs=[1.0], l1_ratios=[l1_ratio], solver=solver)
@@ -226,19 +227,19 @@ def test_solver_names_of_scikit_learn_run_the_auto_solver(solver, l1_ratio):
 
 
 @pytest.mark.parametrize(
-    ("y", "class_weight", "words"),
+    ("y", "class_weight", "message"),
     [
         (Y, {0: 1.0, "1": 2.0}, r"key '1' .* is not a class, .* \[1, 2\] are not in"),
         (NAMES, {"A": 1.0}, r"key 'A' .* is not a class, .* \['a', 'b', 'c'\]"),
         (Y > 0, {"yes": 3.0}, r"key 'yes' .* is not a class"),
     ],
 )
-def test_class_weight_of_an_unknown_class_is_named(y, class_weight, words, place):
+def test_class_weight_of_an_unknown_class_is_refused(y, class_weight, message, place):
     for cls in (xlr.LogisticRegression, xlr.LogisticRegressionCV):
-        with pytest.raises(ValueError, match=words):
+        with pytest.raises(ValueError, match=message):
             cls(class_weight=class_weight).fit(place(X), y)
-    # A further weight of an unknown class is ignored, as in scikit-learn.
-    whole = dict.fromkeys(np.unique(y).tolist(), 2.0) | class_weight
-    model = xlr.LogisticRegression(class_weight=whole, tol=1e-4).fit(X, y)
-    theirs = LogisticRegression(class_weight=whole).fit(X, y)
+    # If all classes have weights, others are ignored, as in scikit-learn.
+    complete = dict.fromkeys(np.unique(y).tolist(), 2.0) | class_weight
+    model = xlr.LogisticRegression(class_weight=complete, tol=1e-4).fit(X, y)
+    theirs = LogisticRegression(class_weight=complete).fit(X, y)
     np.testing.assert_allclose(model.coef_, theirs.coef_, atol=1e-2)

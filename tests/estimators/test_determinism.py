@@ -13,11 +13,12 @@ import xlr
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(5000, 8))
 Y = (X[:, 0] + RNG.logistic(size=5000) > 0).astype(int)
-THREE = Y + (X[:, 1] > 1)
+THREE = Y + (X[:, 1] > 1)  # labels of three classes
 SOLVERS = ["newton-cholesky", "newton-cg", "lbfgs"]
 
 
 def bits(model):
+    """Return a hash of the coefficients and intercepts."""
     parts = [to_numpy(model.coef_), to_numpy(model.intercept_)]
     return hashlib.sha256(b"".join(part.tobytes() for part in parts)).hexdigest()
 

@@ -17,18 +17,15 @@ from sklearn.linear_model import LogisticRegression
 import xlr
 
 
-def penalised(model, X, y, C, l1_ratio):
+def elastic_net_objective(coef, intercept, X, y, C, l1_ratio):
     """Return F, computed by SciPy."""
-    smooth = objective(model.coef_, model.intercept_, X, y, np.inf)
-    coef = model.coef_
+    loss = objective(coef, intercept, X, y, np.inf)
     penalty = l1_ratio * np.abs(coef) + (1 - l1_ratio) / 2 * coef**2
-    return smooth + penalty.sum() / (C * len(X))
+    return loss + penalty.sum() / (C * len(X))
 
 
-def missed_conditions(
-    model, X, y, C, l1_ratio, lower=-np.inf, upper=np.inf, factor=1.0
-):
-    """Return the largest violation of the KKT conditions, without xlr."""
+def kkt_violation(model, X, y, C, l1_ratio, lower=-np.inf, upper=np.inf, factor=1.0):
+    """Return the largest violation of the KKT conditions, computed without xlr."""
     logits = X @ model.coef_.T + model.intercept_
     if logits.shape[1] == 1:
         p = softmax(np.c_[np.zeros(len(X)), logits[:, 0]], axis=1)[:, 1:]
@@ -36,18 +33,19 @@ def missed_conditions(
     else:
         residual = softmax(logits, axis=1) - (y[:, None] == np.arange(logits.shape[1]))
     w, strength = model.coef_, factor / (C * len(X))
-    derivative = residual.T @ X / len(X) + strength * (1 - l1_ratio) * w
-    right = derivative + strength * l1_ratio * np.where(w >= 0, 1, -1)
-    left = derivative + strength * l1_ratio * np.where(w > 0, 1, -1)
-    missed = np.maximum(
+    smooth = residual.T @ X / len(X) + strength * (1 - l1_ratio) * w
+    # F falls neither to the right nor to the left, except outside the bounds.
+    right = smooth + strength * l1_ratio * np.where(w >= 0, 1, -1)
+    left = smooth + strength * l1_ratio * np.where(w > 0, 1, -1)
+    violation = np.maximum(
         np.where(w < upper, -right, -np.inf), np.where(w > lower, left, -np.inf)
     )
-    free = np.abs(residual.mean(axis=0))
-    return max(float(missed.max()), float(free.max()))
+    intercept_gradient = np.abs(residual.mean(axis=0))
+    return max(float(violation.max()), float(intercept_gradient.max()))
 
 
 @cache
-def saga(name, C, l1_ratio):
+def sklearn_fit(name, C, l1_ratio):
     X, y = load(name, True)
     model = LogisticRegression(
         C=C, l1_ratio=l1_ratio, solver="saga", tol=1e-10, max_iter=30_000
@@ -66,10 +64,13 @@ def test_elastic_net_has_the_zeros_and_minimum_of_sklearn(name, C, l1_ratio, sol
     X, y = load(name, True)
     model = xlr.LogisticRegression(C=C, l1_ratio=l1_ratio, solver=solver, tol=1e-9)
     model.fit(X, y)
-    expected = saga(name, C, l1_ratio)
+    expected = sklearn_fit(name, C, l1_ratio)
     assert model.converged_
-    assert missed_conditions(model, X, y, C, l1_ratio) < 1e-8
-    ours, theirs = (penalised(m, X, y, C, l1_ratio) for m in (model, expected))
+    assert kkt_violation(model, X, y, C, l1_ratio) < 1e-8
+    ours, theirs = (
+        elastic_net_objective(m.coef_, m.intercept_, X, y, C, l1_ratio)
+        for m in (model, expected)
+    )
     assert ours <= theirs * (1 + 1e-12)
     assert model.history_["objective"][-1] == pytest.approx(ours, rel=1e-12)
     np.testing.assert_array_equal(model.coef_ != 0, np.abs(expected.coef_) > 1e-6)
@@ -86,16 +87,16 @@ def test_lasso_satisfies_kkt_conditions_at_weak_penalties(name, C):
     model = xlr.LogisticRegression(C=C, l1_ratio=1.0, tol=1e-8).fit(X, y)
     assert model.converged_
     scale = X.std(axis=0).max()
-    assert missed_conditions(model, X, y, C, 1.0) < 1e-8 * max(1.0, scale)
+    assert kkt_violation(model, X, y, C, 1.0) < 1e-8 * max(1.0, scale)
     assert (model.coef_ == 0).any()
     assert model.duality_gap_[0] < 1e-4
 
 
-def test_elastic_net_of_more_features_than_rows_satisfies_kkt_conditions():
+def test_lasso_of_more_features_than_rows_satisfies_kkt_conditions():
     rng = np.random.default_rng(0)
     X = rng.normal(size=(120, 900)) @ np.diag(10 ** rng.uniform(-2, 2, size=900))
     y = (X[:, :5] / X[:, :5].std(axis=0)).sum(axis=1) + rng.normal(size=120) > 0
-    # In units of X, only columns on large scales would have a coefficient.
+    # Without standardisation, only columns on large scales would have a coefficient.
     X = (X - X.mean(axis=0)) / X.std(axis=0)
     models = [
         xlr.LogisticRegression(C=0.1, l1_ratio=1.0, solver=solver, tol=1e-9).fit(X, y)
@@ -105,7 +106,7 @@ def test_elastic_net_of_more_features_than_rows_satisfies_kkt_conditions():
     np.testing.assert_allclose(models[0].coef_, models[1].coef_, atol=1e-7)
     np.testing.assert_array_equal(models[0].coef_ != 0, models[1].coef_ != 0)
     assert 3 < (models[0].coef_ != 0).sum() < 60
-    assert missed_conditions(models[1], X, y.astype(int), 0.1, 1.0) < 1e-8
+    assert kkt_violation(models[1], X, y.astype(int), 0.1, 1.0) < 1e-8
 
 
 def test_lasso_of_many_rows_satisfies_kkt_conditions():
@@ -114,7 +115,7 @@ def test_lasso_of_many_rows_satisfies_kkt_conditions():
     y = (X[:, 0] - X[:, 1] + rng.logistic(size=60_000) > 0).astype(int)
     for C in (1e-3, 1.0):
         model = xlr.LogisticRegression(C=C, l1_ratio=1.0, tol=1e-9).fit(X, y)
-        assert missed_conditions(model, X, y, C, 1.0) < 1e-7
+        assert kkt_violation(model, X, y, C, 1.0) < 1e-7
         assert model.n_iter_[0] < 8
 
 
@@ -127,20 +128,16 @@ def test_penalty_factors_scale_the_penalty_of_features(l1_ratio):
         C=0.05, l1_ratio=l1_ratio, penalty_factor=factor, tol=1e-10
     ).fit(X, y)
     if l1_ratio == 0:
-        # Equivalent features are larger by the root of the factor.
+        # Features divided by the root of the factor give the same logits and F.
         root = np.sqrt(factor)
-        alike = xlr.LogisticRegression(C=0.05, tol=1e-10).fit(X / root, y)
-        np.testing.assert_allclose(model.coef_, alike.coef_ / root, rtol=1e-6)
-    assert missed_conditions(model, X, y, 0.05, l1_ratio, factor=factor) < 1e-9
-
-
-def _model(v):
-    return type("M", (), {"coef_": v[None, :-1], "intercept_": v[-1:]})
+        scaled = xlr.LogisticRegression(C=0.05, tol=1e-10).fit(X / root, y)
+        np.testing.assert_allclose(model.coef_, scaled.coef_ / root, rtol=1e-6)
+    assert kkt_violation(model, X, y, 0.05, l1_ratio, factor=factor) < 1e-9
 
 
 @pytest.mark.parametrize("solver", ["proximal-newton", "active-set"])
-def test_elastic_net_of_equal_columns_shares_the_coefficient(solver):
-    """An L2 penalty, however small, makes them equal (Zou and Hastie)."""
+def test_elastic_net_coefficients_of_opposite_columns_are_opposite(solver):
+    """Any L2 penalty shares the coefficient equally (Zou and Hastie 2005)."""
     rng = np.random.default_rng(0)
     half, y = rng.normal(size=(90, 4)), rng.integers(0, 3, 90)
     X = np.hstack([half, -half])
@@ -150,7 +147,7 @@ def test_elastic_net_of_equal_columns_shares_the_coefficient(solver):
 
 @pytest.mark.parametrize("solver", ["proximal-newton", "active-set", "newton-cg"])
 @pytest.mark.parametrize("n_categories", [20, 150])
-def test_lasso_of_columns_that_enter_together_is_the_closed_form(solver, n_categories):
+def test_lasso_of_columns_that_enter_together_has_a_closed_form(solver, n_categories):
     """A category has ten rows, 8 or 2 of class 1: 10 expit(w) - 8 + sign(w) = 0."""
     X = np.repeat(np.eye(n_categories), 10, axis=0)
     y = np.tile([1] * 8 + [0] * 2 + [1] * 2 + [0] * 8, n_categories // 2)
@@ -163,7 +160,7 @@ def test_lasso_of_columns_that_enter_together_is_the_closed_form(solver, n_categ
 @pytest.mark.parametrize("seed", [2, 7])
 @pytest.mark.parametrize("solver", ["proximal-newton", "active-set", "newton-cg"])
 def test_lasso_of_many_columns_of_three_classes_converges(solver, seed):
-    """The null space of the softmax has no curvature, and hundreds become active."""
+    """The null space of the softmax has no curvature, and many columns are active."""
     rng = np.random.default_rng(seed)
     X = np.hstack([np.eye(26)[rng.integers(0, 26, size=56)] for _ in range(2)])
     y = rng.integers(0, 3, size=56)
@@ -175,7 +172,7 @@ def test_lasso_of_many_columns_of_three_classes_converges(solver, seed):
     assert (np.diff(model.history_["objective"]) <= 1e-12).all()
 
 
-def test_penalty_factors_of_zero_and_infinity():
+def test_penalty_factors_of_zero_and_infinity_free_and_remove_features():
     X, y = load("breast_cancer", True)
     factor = np.ones(30)
     factor[3], factor[7:] = 0, np.inf
@@ -191,7 +188,7 @@ def test_penalty_factors_of_zero_and_infinity():
 
 
 @pytest.mark.parametrize("C", [0.1, np.inf])
-def test_fit_within_bounds_is_the_minimum_of_scipy(C):
+def test_fit_within_bounds_reaches_the_minimum_of_scipy(C):
     X, y = load("breast_cancer", False)
     X = X[:, :5]
     lower = np.asarray([0.0, -np.inf, -0.02, -1.0, 1.0])
@@ -202,14 +199,20 @@ def test_fit_within_bounds_is_the_minimum_of_scipy(C):
     assert (model.coef_ >= lower).all()
     assert (model.coef_ <= upper).all()
     scale = np.r_[X.std(axis=0), 1.0]
+
+    def value(scaled):
+        w = scaled / scale
+        return objective(w[None, :-1], w[-1:], X, y, C)
+
     best = minimize(
-        lambda v: penalised(_model(v / scale), X, y, C, 0.0),
-        np.clip(np.r_[np.zeros(5), 0.0], np.r_[lower, -9], np.r_[upper, 9]) * scale,
+        value,
+        np.clip(np.zeros(6), np.r_[lower, -9], np.r_[upper, 9]) * scale,
         bounds=list(zip(np.r_[lower, -np.inf] * scale, np.r_[upper, np.inf] * scale)),
         method="L-BFGS-B",
         options={"maxiter": 10_000, "maxfun": 200_000, "ftol": 1e-15, "gtol": 1e-10},
     )
-    assert penalised(model, X, y, C, 0.0) <= best.fun * (1 + 1e-10)
+    reached = objective(model.coef_, model.intercept_, X, y, C)
+    assert reached <= best.fun * (1 + 1e-10)
     at_bound = (model.coef_ == lower) | (model.coef_ == upper)
     assert at_bound.any()
 
@@ -217,7 +220,7 @@ def test_fit_within_bounds_is_the_minimum_of_scipy(C):
 @pytest.mark.shared_arithmetic
 @pytest.mark.parametrize("solver", ["proximal-newton", "active-set", "newton-cg"])
 def test_coefficients_at_a_bound_equal_the_bound(solver, place, dtype):
-    """The change of units leaves no rounding error."""
+    """The scaling of standardized coefficients leaves no rounding error."""
     X, y = load("wine", False)
     model = xlr.LogisticRegression(C=1e4, lower=-0.1, upper=0.1, solver=solver)
     coef = to_numpy(model.fit(place(X), y).coef_)
@@ -228,7 +231,7 @@ def test_coefficients_at_a_bound_equal_the_bound(solver, place, dtype):
     np.testing.assert_array_equal((coef == lower) | (coef == upper), near)
 
 
-def test_vanishing_l1_penalty_gives_the_ridge_model():
+def test_negligible_l1_penalty_and_distant_bounds_give_the_ridge_model():
     X, y = load("breast_cancer", True)
     ridge = xlr.LogisticRegression(C=0.1, tol=1e-10).fit(X, y)
     nearly = xlr.LogisticRegression(C=0.1, l1_ratio=1e-9, tol=1e-10).fit(X, y)

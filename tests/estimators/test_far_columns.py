@@ -1,4 +1,4 @@
-"""Columns far from zero: lost digits of float32 intercepts, and equal steps."""
+"""Columns far from zero: warnings for float32, and iterations for float64."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ Y = (Z @ [1, -1, 0.5] + RNG.logistic(size=120) > 0).astype(int)
 MEANS = np.asarray([1e5, 10.0, -1e6])
 NEAR, FAR = Z.astype(np.float32), (Z + MEANS).astype(np.float32)
 FITS = {
-    "fit": lambda X: xlr.LogisticRegression().fit(X, Y),
+    "logistic": lambda X: xlr.LogisticRegression().fit(X, Y),
     "no intercept": lambda X: xlr.LogisticRegression(fit_intercept=False).fit(X, Y),
     "ovr": lambda X: xlr.LogisticRegression(multi_class="ovr").fit(X, 2 * Y + (Y > 0)),
     "cv": lambda X: xlr.LogisticRegressionCV(Cs=[1.0], cv=2).fit(X, Y),
-    "labels": lambda X: xlr.MultiLabelLogisticRegression().fit(X, np.c_[Y, 1 - Y]),
+    "multi-label": lambda X: xlr.MultiLabelLogisticRegression().fit(X, np.c_[Y, 1 - Y]),
     "firth": lambda X: xlr.FirthLogisticRegression(tol=1e-3).fit(X, Y),
     "path": lambda X: xlr.logistic_path(X, Y, Cs=[1.0], l1_ratio=0.5),
     "bootstrap": lambda X: xlr.bootstrap(
@@ -76,7 +76,7 @@ def test_far_columns_with_an_outlier_are_named():
 
 
 def test_far_columns_lose_digits_of_the_intercept_only():
-    """Predictions keep all digits; the attributes alone do not give them."""
+    """Predictions keep all digits, which the public attributes lack."""
     exact = FAR.astype(float)
     with pytest.warns(UserWarning, match="float32 rounds"):
         model = xlr.LogisticRegression().fit(FAR, Y)
@@ -86,7 +86,7 @@ def test_far_columns_lose_digits_of_the_intercept_only():
     assert np.abs(alone - expected).max() > 1e-3
 
 
-def test_many_far_columns_are_counted():
+def test_warning_counts_far_columns_after_the_fifth():
     X = (RNG.normal(size=(40, 9)) + 1e5).astype(np.float32)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -94,7 +94,7 @@ def test_many_far_columns_are_counted():
     assert "x0, x1, x2, x3, x4 and 4 more." in str(caught[0].message)
 
 
-def test_far_columns_of_float64_take_no_more_steps():
+def test_far_columns_of_float64_take_at_most_one_more_iteration():
     digits, y = load_digits(return_X_y=True)
     X = np.tile(digits, (4, 1))
     X = X + np.random.default_rng(0).normal(size=X.shape)

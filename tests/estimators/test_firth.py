@@ -15,13 +15,12 @@ from studies import endometrial, sex2
 import xlr
 
 firthmodels = on_demand("firthmodels")
-# This check has 15 rows; its weights leave fewer rows than coefficients.
-SINGULAR_CHECK = "check_sample_weight_equivalence"
 
 
 @parametrize_with_checks([xlr.FirthLogisticRegression()])
 def test_firth_passes_sklearn_checks(estimator, check):
-    if check.func.__name__.startswith(SINGULAR_CHECK):
+    if check.func.__name__.startswith("check_sample_weight_equivalence"):
+        # It gives weight to fewer rows than there are coefficients.
         with pytest.raises(ValueError, match="information matrix is singular"):
             check(estimator)
     elif check.func.__name__ == "check_classifiers_one_label_sample_weights":
@@ -36,7 +35,7 @@ def test_firth_passes_sklearn_checks(estimator, check):
 
 
 @pytest.mark.shared_arithmetic
-def test_firth_of_endometrial_is_that_of_logistf(place, dtype, assert_close):
+def test_firth_agrees_with_logistf_on_endometrial(place, dtype, assert_close):
     """R: logistf(HG ~ NV + PI + EH), whose maximum-likelihood estimate is infinite."""
     X, y = endometrial()
     tol = 1e-9 if dtype == "float64" else 1e-5
@@ -48,7 +47,7 @@ def test_firth_of_endometrial_is_that_of_logistf(place, dtype, assert_close):
     assert model.converged_
 
 
-def test_firth_of_sex2_is_that_of_logistf():
+def test_firth_agrees_with_logistf_on_sex2():
     X, y, counts = sex2()
     expected = [
         [-1.10598131, -0.06881673, 2.26887464, -2.11140817, -0.78831694, 3.09601166]
@@ -59,9 +58,8 @@ def test_firth_of_sex2_is_that_of_logistf():
         np.testing.assert_allclose(model.coef_, expected, rtol=2e-6)
         np.testing.assert_allclose(model.intercept_, [0.12025405], rtol=2e-6)
         errors = xlr.infer(model, X[rows], y[rows], weights).bse
-        # R prints these.
-        expected_errors = [0.485542, 0.42366, 0.443793, 0.548416, 0.543082, 0.417368]
-        np.testing.assert_allclose(errors[:6], expected_errors, rtol=2e-5)
+        printed_by_r = [0.485542, 0.42366, 0.443793, 0.548416, 0.543082, 0.417368]
+        np.testing.assert_allclose(errors[:6], printed_by_r, rtol=2e-5)
 
 
 def test_firth_adds_a_half_to_each_cell_of_a_table():
@@ -80,15 +78,15 @@ def test_firth_score_vanishes_with_weights_over_eight_decades():
     X, y = rng.integers(-2, 3, (n, 2)).astype(float), np.arange(n) % 2
     weights = 10.0 ** rng.uniform(-4, 4, n)
     model = xlr.FirthLogisticRegression(tol=1e-8).fit(X, y, weights)
-    z, at = np.column_stack([X, np.ones(n)]), np.append(model.coef_, model.intercept_)
-    p = 1 / (1 + np.exp(-z @ at))
-    root = np.sqrt(weights * p * (1 - p))[:, None] * z
+    Z = np.column_stack([X, np.ones(n)])
+    p = 1 / (1 + np.exp(-Z @ np.append(model.coef_, model.intercept_)))
+    root = np.sqrt(weights * p * (1 - p))[:, None] * Z
     leverage = (np.linalg.qr(root)[0] ** 2).sum(axis=1)
-    score = z.T @ (weights * (y - p) + leverage * (0.5 - p))  # Firth (1993)
+    score = Z.T @ (weights * (y - p) + leverage * (0.5 - p))  # Firth (1993)
     np.testing.assert_allclose(score, 0, atol=1e-6 * weights.sum())
 
 
-# The peer warns where its likelihood is flat.
+# firthmodels warns where its likelihood is flat.
 @pytest.mark.filterwarnings("ignore:Step-halving")
 @pytest.mark.parametrize("seed", range(2))
 def test_firth_agrees_with_firthmodels(seed):
@@ -112,13 +110,13 @@ def test_firth_score_with_an_offset_and_no_intercept_vanishes():
         model.fit(X, y, offset=offset)
         Z = np.column_stack([X, np.ones(len(y))]) if fit_intercept else X
         p = 1 / (1 + np.exp(-model.decision_function(X, offset)))
-        half = Z * np.sqrt(p * (1 - p))[:, None]
-        leverage = np.einsum("ij,jk,ik->i", half, np.linalg.inv(half.T @ half), half)
+        root = np.sqrt(p * (1 - p))[:, None] * Z
+        leverage = np.einsum("ij,jk,ik->i", root, np.linalg.inv(root.T @ root), root)
         score = Z.T @ (y - p + leverage * (0.5 - p))
         np.testing.assert_allclose(score / np.abs(Z).sum(axis=0), 0, atol=1e-10)
 
 
-def test_likelihood_ratio_of_firth_is_that_of_logistf():
+def test_firth_likelihood_ratio_agrees_with_logistf():
     """R prints: Likelihood ratio test=49.09064 on 6 df, p=7.15089e-09."""
     X, y, counts = sex2()
     model = xlr.FirthLogisticRegression(tol=1e-10).fit(X, y, counts)
@@ -128,21 +126,28 @@ def test_likelihood_ratio_of_firth_is_that_of_logistf():
     np.testing.assert_allclose(results.llr_pvalue, 7.15089e-09, rtol=1e-4)
 
 
-def test_firth_refuses_wrong_parameters():
+def test_firth_refuses_collinear_columns():
     X, y = endometrial()
     model = xlr.FirthLogisticRegression()
     with pytest.raises(ValueError, match=r"collinear with others.*: x3"):
         model.fit(np.column_stack([X, X[:, 0] - X[:, 1]]), y)
     assert not hasattr(model, "coef_")
+
+
+def test_firth_that_stops_at_max_iter_warns():
     with pytest.warns(UserWarning, match="max_iter=1"):
-        xlr.FirthLogisticRegression(max_iter=1).fit(X, y)
-    results = model.fit(X, y)
+        xlr.FirthLogisticRegression(max_iter=1).fit(*endometrial())
+
+
+def test_infer_refuses_robust_standard_errors_of_firth():
+    X, y = endometrial()
+    model = xlr.FirthLogisticRegression().fit(X, y)
     with pytest.raises(ValueError, match="nonrobust"):
-        xlr.infer(results, X, y, cov_type="HC0")
+        xlr.infer(model, X, y, cov_type="HC0")
 
 
 def test_firth_converges_with_a_strong_penalty():
-    """The Hessian of the likelihood alone would take 400 steps."""
+    """With the Hessian of the likelihood alone, Newton's method takes 400 steps."""
     X, y = load("wine", True)
     model = xlr.FirthLogisticRegression().fit(X, y > 0)
     assert model.converged_
@@ -159,7 +164,10 @@ def test_firth_adds_a_half_to_each_cell_of_many_classes():
 
 
 def penalised_loss(params, X, y, weights, offset):
-    """Return minus Firth's log-likelihood, with the first class as the reference."""
+    """Return minus Firth's penalised log-likelihood; the first class is the reference.
+
+    The parameters of each other class are its intercept, then its coefficients.
+    """
     Z = np.insert(X, 0, 1, axis=1)
     B = params.reshape(-1, Z.shape[1])
     eta = np.insert(Z @ B.T, 0, 0, axis=1) + offset
@@ -197,7 +205,7 @@ def test_firth_of_many_classes_maximises_the_penalised_likelihood(k):
         assert again.llf == results.llf
 
 
-def test_firth_profile_is_that_of_the_penalised_likelihood():
+def test_firth_profile_statistic_is_a_penalised_likelihood_ratio():
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(40, 1)), np.arange(40) % 3
     model = xlr.FirthLogisticRegression(tol=1e-11).fit(X, y)
@@ -205,11 +213,11 @@ def test_firth_profile_is_that_of_the_penalised_likelihood():
     given = X, y, np.ones(40), 0.0
     at = results.params.T.reshape(-1)
 
-    def held(rest):
-        return penalised_loss(np.insert(rest, 1, 0.0), *given)
+    def loss_without_coefficient(others):
+        return penalised_loss(np.insert(others, 1, 0.0), *given)
 
-    found = minimize(held, np.delete(at, 1), options={"gtol": 1e-8})
-    statistic = 2 * (found.fun - penalised_loss(at, *given))
+    null = minimize(loss_without_coefficient, np.delete(at, 1), options={"gtol": 1e-8})
+    statistic = 2 * (null.fun - penalised_loss(at, *given))
     assert results.summary().columns["chi2"][1] == pytest.approx(statistic, rel=1e-6)
 
 
@@ -223,12 +231,14 @@ def test_firth_with_a_ridge_maximises_both_penalties(k):
     given = X, y, weights, 0.0
 
     def loss(params):
-        """Return the penalised loss of coefficients of all classes or of the second."""
+        """Return minus the log-likelihood with both penalties.
+
+        The parameters are those of all classes; two classes have those of the second.
+        """
         B = params.reshape(-1, 3)
-        against = B if k == 2 else B[1:] - B[0]
-        return (
-            penalised_loss(against.reshape(-1), *given) + (B[:, 1:] ** 2).sum() / 2 / C
-        )
+        contrasts = B if k == 2 else B[1:] - B[0]
+        ridge = (B[:, 1:] ** 2).sum() / 2 / C
+        return penalised_loss(contrasts.reshape(-1), *given) + ridge
 
     at = np.column_stack([model.intercept_, model.coef_]).reshape(-1)
     scale = np.tile([1, 1, 1 / 20], at.size // 3)
@@ -282,8 +292,8 @@ def test_firth_fits_resamples_without_a_class():
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_firth_of_sparse_columns_far_from_zero_is_that_of_dense_x(seed):
-    """The noise of an uncentred Gram matrix would hide the last decreases."""
+def test_firth_of_sparse_columns_far_from_zero_equals_that_of_dense_x(seed):
+    """Rounding errors of an uncentred Gram matrix would hide the last decreases."""
     rng = np.random.default_rng(seed)
     X = rng.normal(size=(60, 3)) + 10.0 ** rng.uniform(0, 3.5, size=3)
     y = (X @ [1, -1, 0.5] + rng.logistic(size=60) > X.mean(axis=0) @ [1, -1, 0.5]) * 1

@@ -42,7 +42,7 @@ def oracle(X, y, C=np.inf):
     [(np.asarray, 3.0), (np.asfortranarray, 0.0), (sp.csr_array, 3.0)],
 )
 @pytest.mark.parametrize("solver", ["newton-cholesky", "newton-cg", "lbfgs"])
-def test_fit_of_columns_over_280_decades_is_the_minimum(form, solver, mean):
+def test_fit_of_columns_over_280_decades_reaches_the_minimum(form, solver, mean):
     X = (Z + mean) * EXTREME
     model = xlr.LogisticRegression(C=np.inf, solver=solver, tol=1e-9).fit(form(X), Y)
     expected = oracle(Z + mean, Y)
@@ -55,9 +55,9 @@ def test_fit_of_columns_over_280_decades_is_the_minimum(form, solver, mean):
 
 
 @pytest.mark.shared_arithmetic
-def test_fit_of_columns_over_280_decades_on_every_library_is_the_minimum(backend):
+def test_fit_of_columns_over_280_decades_on_every_library_reaches_the_minimum(backend):
     if not backend.supports("float64"):
-        pytest.skip("such numbers are float64's alone")
+        pytest.skip("only float64 has such numbers")
     X = backend.xp.asarray(Z * EXTREME, device=backend.device)
     model = xlr.LogisticRegression(C=np.inf, tol=1e-9).fit(X, Y)
     coef = to_numpy(model.coef_) * EXTREME
@@ -65,13 +65,12 @@ def test_fit_of_columns_over_280_decades_on_every_library_is_the_minimum(backend
 
 
 @pytest.mark.parametrize("solver", ["newton-cholesky", "newton-cg", "lbfgs"])
-def test_penalised_fit_of_columns_over_280_decades_is_the_minimum(solver):
+def test_penalised_fit_of_columns_over_280_decades_reaches_the_minimum(solver):
     """The penalty keeps tiny columns near zero and leaves huge ones free."""
     X = Z * EXTREME
     model = xlr.LogisticRegression(solver=solver, tol=1e-9).fit(X, Y)
-    units = Z[:, 1:]
-    # The penalty has strength 1 on the last column, and almost none on the others.
-    expected = oracle(units * [1e4, 1e4, 1], Y, 1.0)
+    # The penalty has strength 1 on the last column, and almost none on the two before.
+    expected = oracle(Z[:, 1:] * [1e4, 1e4, 1], Y, 1.0)
     assert model.converged_
     # The gradient of the penalty, w / C, is minus that of the losses.
     gradient = X[:, 0] @ (model.predict_proba(X)[:, 1] - Y)
@@ -84,7 +83,7 @@ def test_penalised_fit_of_columns_over_280_decades_is_the_minimum(solver):
 @pytest.mark.slow_on_jax
 # JAX treats numbers below 1e-38 as zero, so 1e-37 would be too small.
 @pytest.mark.parametrize("sizes", [[1e-30, 1e15, 1e30, 1.0], [1e-35, 1.0, 1.0, 1e37]])
-def test_fit_of_columns_at_the_ends_of_float32_is_the_minimum(backend, sizes):
+def test_fit_of_columns_near_the_limits_of_float32_reaches_the_minimum(backend, sizes):
     X = backend.xp.asarray((Z * sizes).astype(np.float32), device=backend.device)
     model = xlr.LogisticRegression(C=np.inf)
     if "no_float64" in str(backend.device):  # float32 cannot square 1e-30
@@ -109,7 +108,7 @@ every_estimator = pytest.mark.parametrize(
 
 
 @every_estimator
-def test_coefficients_beyond_the_range_are_refused(estimator):
+def test_coefficients_beyond_the_range_of_float32_are_refused(estimator):
     X = (Z * [1e-40, 1, 1, 1]).astype(np.float32)
     y = Y[:, None] if "Multi" in type(estimator).__name__ else Y
     with pytest.raises(FloatingPointError, match=r"x0 is too large for float"):
@@ -120,7 +119,7 @@ def test_coefficients_beyond_the_range_are_refused(estimator):
 @pytest.mark.parametrize("size", [1e-310, 1e160])
 @pytest.mark.parametrize("form", [np.asarray, sp.csr_array])
 @every_estimator
-def test_columns_beyond_squares_of_float64_are_refused(estimator, form, size):
+def test_columns_whose_squares_leave_float64_are_refused(estimator, form, size):
     X = form(Z * [1, 1, size, 1])
     y = Y[:, None] if "Multi" in type(estimator).__name__ else Y
     with pytest.raises(ValueError, match=r"Column x2 of X .*Rescale the column"):
@@ -132,6 +131,7 @@ def test_columns_beyond_squares_of_float64_are_refused(estimator, form, size):
 
 
 def degenerate():
+    """Return Z with columns that are constant, zero, equal and almost equal."""
     noise = np.random.default_rng(1).normal(size=300)
     return np.column_stack(
         [Z, np.full(300, 3.7), np.zeros(300), Z[:, 0], Z[:, 1] + 1e-9 * noise]
@@ -140,7 +140,7 @@ def degenerate():
 
 @pytest.mark.parametrize("solver", ["newton-cholesky", "newton-cg", "lbfgs"])
 @pytest.mark.parametrize("C", [1.0, 1e6])
-def test_fit_of_degenerate_columns_is_the_minimum(solver, C):
+def test_fit_of_degenerate_columns_reaches_the_minimum(solver, C):
     X = degenerate()
     model = xlr.LogisticRegression(C=C, solver=solver, tol=1e-9).fit(X, Y)
     exact = oracle(X, Y, C)
@@ -155,7 +155,7 @@ def test_fit_of_degenerate_columns_is_the_minimum(solver, C):
 
 @pytest.mark.parametrize(("C", "dtype"), [(1e3, "float32"), (1e8, "float64")])
 @pytest.mark.parametrize("solver", ["newton-cholesky", "newton-cg", "lbfgs"])
-def test_fit_of_equal_and_collinear_columns_converges(solver, C, dtype):
+def test_fit_of_balanced_categories_has_a_closed_form(solver, C, dtype):
     """Rounding errors of the products of 200 one-hot columns are equal, and add up.
 
     A category has six rows, two or four of class 1: 6 expit(w) - 2 + w / C = 0, and the
@@ -182,7 +182,7 @@ def warns_of_far_columns():
 @pytest.mark.slow_on_jax
 @pytest.mark.parametrize("mean", [1e3, 1e6, -3e6])
 def test_fit_of_float32_columns_far_from_zero_keeps_its_digits(backend, mean):
-    """The model and its predictions keep the digits of the rows."""
+    """The model and its predictions use all digits of the rows."""
     X = (Z + mean).astype(np.float32)
     exact = oracle(X.astype(float) - mean, Y)
     data = backend.xp.asarray(X, device=backend.device)
@@ -208,28 +208,24 @@ def test_fit_of_float32_columns_far_from_zero_keeps_its_digits(backend, mean):
         xlr.FirthLogisticRegression(),
         xlr.MultiLabelLogisticRegression(),
     ],
-    ids=["cv", "mean", "scorer", "firth", "labels"],
+    ids=["cv", "cv, mean of folds", "cv, scorer", "firth", "multi-label"],
 )
 def test_estimators_keep_the_digits_of_float32_far_from_zero(estimator):
     X = (Z + 1e6).astype(np.float32)
-    y = Y
+    exact = X.astype(float) - 1e6
     if isinstance(estimator, xlr.MultiLabelLogisticRegression):
         y = np.column_stack([Y, np.zeros_like(Y), 1 - Y])
         with pytest.warns(UserWarning, match="one value only"):
-            near = estimator.fit(X.astype(float) - 1e6, y).predict_proba(
-                X.astype(float) - 1e6
-            )
+            near = estimator.fit(exact, y).predict_proba(exact)
         with pytest.warns(UserWarning, match="one value only"), warns_of_far_columns():
             far = estimator.fit(X, y).predict_proba(X)
     else:
-        near = estimator.fit(X.astype(float) - 1e6, y).predict_proba(
-            X.astype(float) - 1e6
-        )
+        near = estimator.fit(exact, Y).predict_proba(exact)
         scores = getattr(estimator, "scores_", 0)
         with warns_of_far_columns():
-            far = estimator.fit(X, y).predict_proba(X)
+            far = estimator.fit(X, Y).predict_proba(X)
         np.testing.assert_allclose(getattr(estimator, "scores_", 0), scores, atol=1e-5)
-    # The mean of the coefficients is rounded; all other results keep their digits.
+    # The mean of the folds' coefficients is rounded; all other results keep digits.
     atol = 0.05 if getattr(estimator, "refit", True) is False else 1e-5
     np.testing.assert_allclose(far, near, atol=atol)
 
@@ -239,42 +235,45 @@ def test_inference_keeps_the_digits_of_float32_far_from_zero():
     exact = X.astype(float)
     with warns_of_far_columns():
         model = xlr.LogisticRegression(C=np.inf).fit(X, Y)
-    narrow = xlr.infer(model, X, Y)
-    wide = xlr.infer(xlr.LogisticRegression(C=np.inf).fit(exact, Y), exact, Y)
-    np.testing.assert_allclose(narrow.bse, wide.bse, rtol=1e-4)
-    np.testing.assert_allclose(narrow.params, wide.params, rtol=1e-4)
+    found = xlr.infer(model, X, Y)
+    expected = xlr.infer(xlr.LogisticRegression(C=np.inf).fit(exact, Y), exact, Y)
+    np.testing.assert_allclose(found.bse, expected.bse, rtol=1e-4)
+    np.testing.assert_allclose(found.params, expected.params, rtol=1e-4)
 
 
-# -- classes that are separated --------------------------------------------------------
+# -- separable classes -----------------------------------------------------------------
 
-APART = np.concatenate([RNG.normal(size=(50, 3)) + 5, RNG.normal(size=(50, 3)) - 5])
-SIDES = np.repeat([1, 0], 50)
+SEPARABLE = np.concatenate([RNG.normal(size=(50, 3)) + 5, RNG.normal(size=(50, 3)) - 5])
+SEPARABLE_LABELS = np.repeat([1, 0], 50)
 
 
 @pytest.mark.parametrize("solver", ["newton-cholesky", "newton-cg", "lbfgs"])
-def test_fit_of_separable_classes_at_c_1e12_is_the_minimum(solver):
-    model = xlr.LogisticRegression(C=1e12, solver=solver).fit(APART, SIDES)
-    exact = xlr.LogisticRegression(C=1e12, tol=1e-14).fit(APART, SIDES)
+def test_fit_of_separable_classes_at_c_1e12_reaches_the_minimum(solver):
+    model = xlr.LogisticRegression(C=1e12, solver=solver).fit(
+        SEPARABLE, SEPARABLE_LABELS
+    )
+    exact = xlr.LogisticRegression(C=1e12, tol=1e-14).fit(SEPARABLE, SEPARABLE_LABELS)
     assert model.converged_
-    assert model.score(APART, SIDES) == 1
+    assert model.score(SEPARABLE, SEPARABLE_LABELS) == 1
     values = [
-        objective(m.coef_, m.intercept_, APART, SIDES, 1e12) for m in (model, exact)
+        objective(m.coef_, m.intercept_, SEPARABLE, SEPARABLE_LABELS, 1e12)
+        for m in (model, exact)
     ]
     assert values[0] == pytest.approx(values[1], rel=1e-5)
     assert values[1] < 1e-12
 
 
-# -- few rows, few of a class, many columns --------------------------------------------
+# -- few rows, rare classes, many columns ----------------------------------------------
 
 
-def test_fit_to_one_row_of_each_class_is_the_minimum():
+def test_fit_to_one_row_of_each_class_reaches_the_minimum():
     X = RNG.normal(size=(5, 3))
     model = xlr.LogisticRegression(tol=1e-10).fit(X, np.arange(5))
     expected = oracle(X, np.arange(5), 1.0).predict_proba(X)
     np.testing.assert_allclose(model.predict_proba(X), expected, 1e-6)
 
 
-def test_infer_refuses_hc1_of_more_parameters_than_observations():
+def test_infer_refuses_hc1_for_more_parameters_than_observations():
     X = RNG.normal(size=(3, 3))
     model = xlr.LogisticRegression().fit(X, [0, 1, 0])
     with pytest.raises(ValueError, match="needs more observations than parameters"):
@@ -282,7 +281,7 @@ def test_infer_refuses_hc1_of_more_parameters_than_observations():
 
 
 @pytest.mark.parametrize("solver", ["auto", "lbfgs"])
-def test_fit_of_many_more_columns_than_rows_is_the_minimum(solver):
+def test_fit_of_many_more_columns_than_rows_reaches_the_minimum(solver):
     X, y = RNG.normal(size=(20, 5000)), np.arange(20) % 2
     model = xlr.LogisticRegression(solver=solver, tol=1e-10).fit(X, y)
     # The minimiser is a combination of the rows.
@@ -291,14 +290,14 @@ def test_fit_of_many_more_columns_than_rows_is_the_minimum(solver):
     np.testing.assert_allclose(model.decision_function(X), expected, rtol=1e-6)
 
 
-@pytest.mark.parametrize("words", ["complete separation", "separates the classes"])
-def test_separation_among_many_columns_needs_no_square_matrix(words):
+@pytest.mark.parametrize("message", ["complete separation", "separates the classes"])
+def test_separation_among_many_columns_needs_no_square_matrix(message):
     """The square matrix would take 0.3 GB."""
     X, y = RNG.normal(size=(20, 6_000)), np.arange(20) % 2
-    if words != "complete separation":
+    if message != "complete separation":
         X[1] = X[0]  # this row has the other class
     tracemalloc.start()
-    with pytest.warns(xlr.SeparationWarning, match=words):
+    with pytest.warns(xlr.SeparationWarning, match=message):
         xlr.LogisticRegression(C=np.inf).fit(X, y)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
@@ -306,7 +305,7 @@ def test_separation_among_many_columns_needs_no_square_matrix(words):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_fit_of_a_million_rows_with_three_positives_is_the_minimum(dtype):
+def test_fit_of_a_million_rows_with_three_positives_reaches_the_minimum(dtype):
     n = 1_000_000
     X = np.random.default_rng(5).normal(size=(n, 2))
     y = np.zeros(n, dtype=int)
@@ -314,30 +313,29 @@ def test_fit_of_a_million_rows_with_three_positives_is_the_minimum(dtype):
     model = xlr.LogisticRegression(tol=1e-9).fit(X.astype(dtype), y)
     # Score equations of the intercept and of the coefficients.
     residual = expit(X @ model.coef_[0].astype(float) + float(model.intercept_[0])) - y
-    slack = 1e-3 if dtype == "float32" else 1e-5
-    assert abs(residual.sum()) < slack
-    np.testing.assert_allclose(X.T @ residual, -model.coef_[0], atol=10 * slack)
+    atol = 1e-3 if dtype == "float32" else 1e-5
+    assert abs(residual.sum()) < atol
+    np.testing.assert_allclose(X.T @ residual, -model.coef_[0], atol=10 * atol)
 
 
 # -- weights ---------------------------------------------------------------------------
 
 
 def test_fit_ignores_rows_of_negligible_weight():
-    """The oracle is the model without these rows."""
     weights = np.where(np.arange(300) % 3 == 0, 1e-15, 1e15)
     model = xlr.LogisticRegression(C=np.inf, tol=1e-9).fit(Z, Y, weights)
     kept = weights > 1
     np.testing.assert_allclose(model.coef_, oracle(Z[kept], Y[kept]).coef_, rtol=1e-6)
 
 
-def test_fit_of_groups_with_weights_over_30_decades_is_the_closed_form():
-    """Each group has one coefficient, with an optimum in closed form."""
+def test_fit_of_groups_with_weights_over_30_decades_has_a_closed_form():
+    """Three of the four rows of each group have class 1: the coefficient is log 3."""
     decades = np.logspace(-15, 15, 7)
     group = np.repeat(np.arange(7), 4)
     y = np.tile([0, 1, 1, 1], 7)
     X = np.eye(7)[group]
     model = xlr.LogisticRegression(C=np.inf, fit_intercept=False, tol=1e-12)
     model.fit(X, y, sample_weight=decades[group])
-    # The gradient does not show groups whose share is below tol.
-    seen = decades / decades.sum() > 1e-9
-    np.testing.assert_allclose(model.coef_[0, seen], math.log(3), rtol=1e-3)
+    # The gradient does not show groups with a negligible share of the weight.
+    visible = decades / decades.sum() > 1e-9
+    np.testing.assert_allclose(model.coef_[0, visible], math.log(3), rtol=1e-3)

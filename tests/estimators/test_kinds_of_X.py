@@ -47,7 +47,6 @@ TWO_WAYS = np.column_stack([GROUPS, np.arange(N) // 12])
 NAMES = [f"x{j}" for j in range(X.shape[1])]
 CHUNKS = (60, 1, 0, 89)
 
-
 LOW_PRECISION: dict[str, Any] = {"tol": 1e-5, "atol": 5e-3}
 
 
@@ -95,8 +94,8 @@ def in_library(backend: str, dtype: str = "") -> Kind:
             values = values.astype(dtype or widest, order="C")
         return made.xp.asarray(values, device=made.device)
 
-    narrow = dtype == "float32" or backend.endswith("no_float64")
-    return Kind(place, place, **LOW_PRECISION if narrow else {})
+    is_float32 = dtype == "float32" or backend.endswith("no_float64")
+    return Kind(place, place, **LOW_PRECISION if is_float32 else {})
 
 
 def in_dask_of_torch(values: np.ndarray) -> Any:
@@ -164,7 +163,11 @@ def fitted(estimator: Any, X: Any, y: Any, **rows: Any) -> dict[str, Any]:
     for name in ("decision_function", "predict_proba", "predict_log_proba", "predict"):
         found[name] = getattr(model, name)(X, **offset)
     found["score"] = model.score(X, y, **rows)
-    return found | {name: getattr(model, name) for name in ("n_features_in_",)}
+    found["n_features_in_"] = model.n_features_in_
+    return found
+
+
+# -- functions that fit to X in a kind, or infer from it -------------------------------
 
 
 def regression(y: np.ndarray = TWO, rows: tuple[str, ...] = (), **options: Any):
@@ -245,40 +248,31 @@ def inference(cov_type: str, y: np.ndarray = TWO, estimator: Any = LR, **options
     return infer
 
 
-def answers(
-    ask: Callable[..., dict[str, Any]], y: np.ndarray = TWO, estimator: Any = LR
-):
-    """Return a function that queries the results of a fit to X in a kind.
+def from_results(query: Callable[..., dict[str, Any]], y: np.ndarray = TWO):
+    """Return a function that queries the inference of a fit to X in a kind.
 
-    ``ask`` takes the results, X and the kind.
+    ``query`` takes the results, X and the kind.
     """
 
-    def answer(features: Any, kind: Kind) -> dict[str, Any]:
-        model = clone(estimator).set_params(tol=kind.tol)
+    def infer(features: Any, kind: Kind) -> dict[str, Any]:
+        model = clone(LR).set_params(tol=kind.tol)
         labels, weights = kind.rows(y), kind.rows(WEIGHTS)
         model.fit(features, labels, sample_weight=weights)
         results = xlr.infer(model, features, labels, weights, keep_data=True)
-        return ask(results, features, kind)
+        return query(results, features, kind)
 
-    return answer
+    return infer
 
 
 def effects(results: Any, features: Any, kind: Kind) -> dict[str, Any]:
-    made = {}
+    found = {}
     for method in ("dydx", "eyex", "dyex", "eydx"):
-        whole = {"dummy": True} if method.endswith("dx") else {}
-        for at, options in (
-            ("overall", whole),
-            ("mean", whole),
-            ("zero", {}),
-        ):
-            table = results.get_margeff(at, method, **options)
-            made[f"{method} {at} {options}"] = table
-    return {
-        f"{name} {column}": table.columns[column]
-        for name, table in made.items()
-        for column in (*list(table.columns)[:1], "std err")
-    }
+        dummy = {"dummy": True} if method.endswith("dx") else {}
+        for at, options in (("overall", dummy), ("mean", dummy), ("zero", {})):
+            columns = results.get_margeff(at, method, **options).columns
+            for column in (next(iter(columns)), "std err"):
+                found[f"{method} {at} {column}"] = columns[column]
+    return found
 
 
 def effects_at_rows(results: Any, features: Any, kind: Kind) -> dict[str, Any]:
@@ -333,8 +327,8 @@ def profiles(results: Any, features: Any, kind: Kind) -> dict[str, Any]:
     return {name: columns[name] for name in ("[0.025", "0.975]")}
 
 
-def shares(features: Any, kind: Kind) -> dict[str, Any]:
-    """Return inference on class probabilities."""
+def soft_labels(features: Any, kind: Kind) -> dict[str, Any]:
+    """Return the inference of a fit to class probabilities."""
     P = np.column_stack([THREE == 0, TWO, np.ones(N)]) + 0.5
     rows = np.ndarray.tolist if kind.rows is KINDS["list"].rows else kind.rows
     P = xlr.soft_labels(P if kind in TABLES else rows(P))
@@ -384,21 +378,21 @@ ESTIMATORS = {
     "infer firth": inference("nonrobust", TWO, FIRTH, profile=False),
     "infer firth, profiles": inference("nonrobust", TWO, FIRTH),
     "infer firth, three classes": inference("nonrobust", THREE, FIRTH, profile=False),
-    "infer soft labels": shares,
-    "effects": answers(effects),
-    "effects, three classes": answers(effects, THREE),
-    "effects at rows": answers(effects_at_rows, THREE),
-    "measures of fit": answers(fit_measures),
-    "measures of fit, three classes": answers(fit_measures, THREE),
-    "intervals of probabilities": answers(intervals, THREE),
-    "influence": answers(influence),
-    "score tests": answers(scores),
-    "score tests, three classes": answers(scores, THREE),
-    "Wald tests": answers(hypotheses, THREE),
-    "profiles": answers(profiles),
+    "infer soft labels": soft_labels,
+    "effects": from_results(effects),
+    "effects, three classes": from_results(effects, THREE),
+    "effects at rows": from_results(effects_at_rows, THREE),
+    "measures of fit": from_results(fit_measures),
+    "measures of fit, three classes": from_results(fit_measures, THREE),
+    "intervals of probabilities": from_results(intervals, THREE),
+    "influence": from_results(influence),
+    "score tests": from_results(scores),
+    "score tests, three classes": from_results(scores, THREE),
+    "Wald tests": from_results(hypotheses, THREE),
+    "profiles": from_results(profiles),
 }
 
-# Kinds that become one of the others when they are read.
+# Kinds that reading converts to one of the others, and fits that are enough for them.
 READ_AS_OTHERS = ("fortran", "strided", "memory-mapped", "list", "csc", "coo")
 READ_AS_OTHERS += ("pandas", "polars", "pyarrow", "split sparse")
 READ_ALIKE = ("default", "weights", "cross-validation", "firth", "infer cluster")
@@ -410,7 +404,7 @@ COMBINATIONS = [
 
 # Estimators that need all rows in memory, and their errors for Dask.
 COMPUTE = r"Dask .* pass x\.compute\(\)"
-OUT_OF_DASK = {
+DASK_ERRORS = {
     "firth": COMPUTE,
     "firth, ridge": COMPUTE,
     "multi-label": COMPUTE,
@@ -428,7 +422,7 @@ PLACED += ("predict_proba", "predict_log_proba", "coefs_paths_")
 
 
 @functools.cache
-def of_numpy(name: str, first: int | None) -> dict[str, Any]:
+def numpy_results(name: str, first: int | None) -> dict[str, Any]:
     """Return the results of an estimator on the NumPy array of the same values."""
     return ESTIMATORS[name](X[:, first:], Kind(np.asarray))
 
@@ -439,11 +433,11 @@ def on_host(value: Any) -> np.ndarray:
     return np.asarray(value) if np.isscalar(value) else to_numpy(value)
 
 
-def check(kind: Kind, name: str) -> dict[str, Any]:
+def checked_results(kind: Kind, name: str) -> dict[str, Any]:
     """Return the results of an estimator, after comparison with the NumPy array."""
     features = kind.features(X[:, kind.columns])
     found = ESTIMATORS[name](features, kind)
-    for part, values in of_numpy(name, kind.columns.start).items():
+    for part, values in numpy_results(name, kind.columns.start).items():
         np.testing.assert_allclose(
             on_host(found[part]),
             on_host(values),
@@ -455,14 +449,14 @@ def check(kind: Kind, name: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(("kind", "name"), COMBINATIONS)
-def test_model_is_that_of_the_numpy_array(kind: str, name: str) -> None:
+def test_results_of_every_kind_equal_those_of_numpy(kind: str, name: str) -> None:
     if CHOSEN and ("torch" if "torch" in kind else "numpy") not in CHOSEN:
         pytest.skip("XLR_TEST_BACKENDS names another library")
-    if kind.startswith("dask") and name in OUT_OF_DASK:
-        with pytest.raises((TypeError, ValueError), match=OUT_OF_DASK[name]):
-            check(KINDS[kind], name)
+    if kind.startswith("dask") and name in DASK_ERRORS:
+        with pytest.raises((TypeError, ValueError), match=DASK_ERRORS[name]):
+            checked_results(KINDS[kind], name)
         return
-    found = check(KINDS[kind], name)
+    found = checked_results(KINDS[kind], name)
     if kind == "dask of torch" and "coef_" in found:
         assert isinstance(found["coef_"], torch.Tensor)
 
@@ -477,19 +471,19 @@ def test_model_is_that_of_the_numpy_array(kind: str, name: str) -> None:
         for name in LIBRARIES
     ],
 )
-def test_model_of_an_array_library_stays_there(backend: str, name: str) -> None:
+def test_results_of_an_array_library_stay_there(backend: str, name: str) -> None:
     made = make_backend(backend.split()[0])
-    found = check(LIBRARIES[backend], name)
+    found = checked_results(LIBRARIES[backend], name)
     for part in set(found) & set(PLACED):
         assert namespace_of(found[part]) is made.xp
         assert array_api_compat.device(found[part]) == made.device
         dtype = found[part].dtype
-        narrow = LIBRARIES[backend].tol > 1e-9
-        assert dtype == (made.xp.float32 if narrow else made.xp.float64), part
+        is_float32 = LIBRARIES[backend].tol > 1e-9
+        assert dtype == (made.xp.float32 if is_float32 else made.xp.float64), part
 
 
 @pytest.mark.parametrize("name", ESTIMATORS)
 def test_sparse_chunks_are_refused(name: str) -> None:
     kind = Kind(lambda X: in_dask(X).map_blocks(sp.csr_array, dtype=float), in_dask)
     with pytest.raises(TypeError, match=r"Dask .* pass x|chunks of X are sparse"):
-        check(kind, name)
+        checked_results(kind, name)

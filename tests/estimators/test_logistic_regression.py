@@ -37,7 +37,7 @@ def sklearn_fit(X, y, sample_weight=None, **parameters):
 @pytest.mark.parametrize("fit_intercept", [True, False])
 @pytest.mark.parametrize("class_weight", [None, "balanced", {0: 3.0, 1: 0.5}])
 @pytest.mark.parametrize("weighted", [False, True])
-def test_coefficients_are_those_of_sklearn(
+def test_coefficients_agree_with_sklearn(
     n_classes, fit_intercept, class_weight, weighted
 ):
     rows = n_classes > Y
@@ -68,7 +68,7 @@ def test_coefficients_are_those_of_sklearn(
     )
 
 
-def test_multinomial_without_penalty_sums_to_zero_over_classes():
+def test_multinomial_coefficients_sum_to_zero_over_classes():
     X, y = load("iris", True)
     for solver in ("newton-cholesky", "newton-cg", "lbfgs"):
         model = xlr.LogisticRegression(C=1e4, solver=solver).fit(X, y)
@@ -76,7 +76,7 @@ def test_multinomial_without_penalty_sums_to_zero_over_classes():
         assert abs(model.intercept_.sum()) < 1e-12
 
 
-def test_fit_without_penalty_is_that_of_statsmodels():
+def test_fit_without_penalty_agrees_with_statsmodels():
     logit = pytest.importorskip("statsmodels.api").Logit
     X, y = load("breast_cancer", True)
     X = X[:, [1, 4, 8]]
@@ -93,7 +93,7 @@ def test_fit_without_penalty_is_that_of_statsmodels():
 
 
 def test_optimality_is_the_gradient_in_standardised_units():
-    """The oracle has central differences of F for standardised columns."""
+    """The oracle takes central differences of F for standardised columns."""
     raw, y = load("breast_cancer", False)
     raw = raw[:, :3]
     mean, scale = raw.mean(axis=0), raw.std(axis=0)
@@ -171,12 +171,22 @@ def test_labels_of_any_kind_are_predicted(place, labels):
     predicted = model.predict(place(X))
     if labels.dtype.kind in "OU":
         assert isinstance(predicted, np.ndarray)
-    np.testing.assert_array_equal(arrays.to_host(predicted), labels[_codes(model, X)])
+    codes = model.to_numpy().predict_proba(X).argmax(axis=1)
+    np.testing.assert_array_equal(arrays.to_host(predicted), labels[codes])
     assert model.score(place(X), y) > 0.99
 
 
-def _codes(model, X):
-    return np.argmax(to_numpy(model.to_numpy().predict_proba(X)), axis=1)
+@pytest.mark.parametrize("last", [2, -1])
+def test_class_of_the_last_of_many_rows_is_found(last, place):
+    """Long arrays of labels are compared with the classes of the first rows."""
+    labels = np.arange(12_000) % 2
+    labels[-1] = last
+    rows = place(np.eye(4)[labels + 1])
+    model = xlr.LogisticRegression(class_weight="balanced", tol=1e-3)
+    model.fit(rows, place(labels))
+    np.testing.assert_array_equal(to_numpy(model.classes_), np.unique(labels))
+    predicted = to_numpy(model.predict(rows))
+    np.testing.assert_array_equal(predicted, labels)
 
 
 def test_column_vector_of_labels_warns_as_sklearn_does():
@@ -193,8 +203,8 @@ def test_predictions_take_arrays_of_another_library(place, assert_close, dtype):
     rtol = 1e-12 if dtype == "float64" else 1e-4
     for method in ("decision_function", "predict_proba", "predict_log_proba"):
         expected = getattr(model, method)(X)
-        there = getattr(model, method)(place(X))
-        assert_close(there, expected, rtol=rtol, atol=rtol)
+        found = getattr(model, method)(place(X))
+        assert_close(found, expected, rtol=rtol, atol=rtol)
     labels = model.predict(place(X))
     np.testing.assert_array_equal(to_numpy(labels), model.predict(X))
     assert arrays.namespace(labels) is arrays.namespace(place(X))
@@ -219,7 +229,7 @@ def test_to_sklearn_keeps_the_digits_of_far_columns():
 # -- difficult numbers -----------------------------------------------------------------
 
 
-def test_fit_with_a_tiny_column_is_that_of_the_others():
+def test_fit_ignores_a_column_of_tiny_numbers():
     raw, y = load("breast_cancer", True)
     expected = xlr.LogisticRegression().fit(raw[:, 1:], y)
     tiny = raw * np.array([1e-160] + [1] * 29)
@@ -231,7 +241,7 @@ def test_fit_with_a_tiny_column_is_that_of_the_others():
 
 @pytest.mark.parametrize("form", [np.asarray, csr_array])
 @pytest.mark.parametrize(("seed", "solver"), [(33, "lbfgs"), (26, "newton-cg")])
-def test_objective_is_right_with_a_column_of_tiny_numbers(seed, solver, form):
+def test_objective_with_a_column_of_tiny_numbers_agrees_with_scipy(seed, solver, form):
     """Rounding makes the coefficient of the column non-zero, and its square large."""
     rng = np.random.default_rng(seed)
     features = rng.normal(size=(50, 6)) * 10 ** rng.uniform(-2, 2, size=6)
@@ -239,15 +249,16 @@ def test_objective_is_right_with_a_column_of_tiny_numbers(seed, solver, form):
     features[:, 0] *= 1e-150
     y = (logits > 0).astype(int)
     model = xlr.LogisticRegression(C=1e10, solver=solver).fit(form(features), y)
-    by_hand = objective(model.coef_, model.intercept_, features, y, 1e10)
-    assert by_hand == pytest.approx(model.history_["objective"][-1], rel=1e-9)
+    expected = objective(model.coef_, model.intercept_, features, y, 1e10)
+    assert expected == pytest.approx(model.history_["objective"][-1], rel=1e-9)
 
 
 def test_fit_ignores_rows_of_zero_weight():
-    outlier = np.vstack([X, np.full((1, 13), 1e300)])
+    with_outlier = np.vstack([X, np.full((1, 13), 1e300)])
     expected = xlr.LogisticRegression(tol=1e-9).fit(X, Y)
     weights = np.append(np.ones(len(Y)), 0)
-    model = xlr.LogisticRegression(tol=1e-9).fit(outlier, np.append(Y, 0), weights)
+    model = xlr.LogisticRegression(tol=1e-9)
+    model.fit(with_outlier, np.append(Y, 0), weights)
     np.testing.assert_allclose(model.coef_, expected.coef_, rtol=1e-7, atol=1e-9)
 
 
@@ -255,7 +266,7 @@ def test_fit_ignores_rows_of_zero_weight():
 
 
 @pytest.mark.parametrize("output", ["default", "pandas", "polars"])
-def test_pipeline_in_a_grid_search_scores_as_sklearn(output):
+def test_pipeline_in_a_grid_search_scores_as_in_sklearn(output):
     pipeline = make_pipeline(StandardScaler(), xlr.LogisticRegression())
     pipeline.set_output(transform=output)
     raw, y = load("wine", False)
@@ -271,16 +282,3 @@ def test_pipeline_in_a_grid_search_scores_as_sklearn(output):
     expected = cross_val_score(theirs, raw, y, cv=3)
     np.testing.assert_allclose(cross_val_score(pipeline, table, y, cv=3), expected)
     assert search.best_score_ == pytest.approx(expected.mean())
-
-
-@pytest.mark.parametrize("last", [2, -1])
-def test_class_of_the_last_of_many_rows_is_found(last, place):
-    """Long arrays of labels are compared with the classes of the first rows."""
-    labels = np.arange(12_000) % 2
-    labels[-1] = last
-    rows = place(np.eye(4)[labels + 1])
-    model = xlr.LogisticRegression(class_weight="balanced", tol=1e-3)
-    model.fit(rows, place(labels))
-    np.testing.assert_array_equal(to_numpy(model.classes_), np.unique(labels))
-    predicted = to_numpy(model.predict(rows))
-    np.testing.assert_array_equal(predicted, labels)

@@ -55,7 +55,7 @@ def needs_the_new_attributes():
     ],
     ids=["default", "no intercept", "balanced", "accuracy", "roc auc"],
 )
-def test_cv_scores_and_choice_are_those_of_sklearn(name, parameters, weighted):
+def test_cv_scores_and_choice_agree_with_sklearn(name, parameters, weighted):
     X, y = DATA[name]
     weights = WEIGHTS[name] if weighted else None
     expected = sklearn_fit(X, y, weights, **parameters)
@@ -76,11 +76,22 @@ def test_cv_scores_and_choice_are_those_of_sklearn(name, parameters, weighted):
     assert ours == pytest.approx(theirs, abs=1e-6)
 
 
+def assert_reaches_minima_of_single_fits(model, X, y, folds):
+    """Compare F of each fold and C with the fit of one model."""
+    for fold, (train, _) in enumerate(folds):
+        for i, C in enumerate(model.Cs):
+            path = model.coefs_paths_[fold, 0, i]
+            one = xlr.LogisticRegression(C=C, tol=1e-10).fit(X[train], y[train])
+            best = objective(one.coef_, one.intercept_, X[train], y[train], C)
+            ours = objective(path[:, :-1], path[:, -1], X[train], y[train], C)
+            assert ours <= best * (1 + 1e-8)
+
+
 @pytest.mark.parametrize(
     ("solver", "n_classes"), [("newton-cholesky", 2), ("newton-cg", 2), ("lbfgs", 3)]
 )
-def test_cv_models_are_those_of_single_fits(solver, n_classes):
-    # On many rows, folds start at the fit to all rows, which starts on a sample.
+def test_cv_models_of_many_rows_reach_the_minima_of_single_fits(solver, n_classes):
+    """Folds start at the fit to all rows, which starts on a sample."""
     rng = np.random.default_rng(n_classes)
     X = rng.normal(size=(6_000, 8)) * [1, 1, 1, 1, 1, 1, 1, 100] + 3
     scores = (X - 3)[:, :n_classes] + rng.gumbel(size=(6_000, n_classes))
@@ -89,37 +100,25 @@ def test_cv_models_are_those_of_single_fits(solver, n_classes):
     Cs = [1e-3, 1.0, np.inf]
     model = xlr.LogisticRegressionCV(Cs=Cs, cv=folds, solver=solver).fit(X, y)
     assert model.converged_
-    for fold, (train, _) in enumerate(folds):
-        for i, C in enumerate(Cs):
-            path = model.coefs_paths_[fold, 0, i]
-            one = xlr.LogisticRegression(C=C, tol=1e-10).fit(X[train], y[train])
-            best = objective(one.coef_, one.intercept_, X[train], y[train], C)
-            ours = objective(path[:, :-1], path[:, -1], X[train], y[train], C)
-            assert ours <= best * (1 + 1e-8)
+    assert_reaches_minima_of_single_fits(model, X, y, folds)
 
 
 @pytest.mark.parametrize("solver", ["newton-cholesky", "newton-cg", "lbfgs"])
-def test_cv_models_along_a_path_are_those_of_single_fits(solver):
-    # On few rows, fits follow the order of the penalties, which is not that of Cs.
+def test_cv_models_of_few_rows_reach_the_minima_of_single_fits(solver):
+    """Fits follow the order of the penalties, which differs from that of Cs."""
     X, y = DATA["wine"]
     folds = list(StratifiedKFold(3).split(X, y))
     Cs = [10.0, 1e-3, 1.0, 1.0, 0.1, 1e3]
     model = xlr.LogisticRegressionCV(Cs=Cs, cv=folds, solver=solver, tol=1e-8)
     model.fit(X, y)
     assert model.converged_
-    for fold, (train, _) in enumerate(folds):
-        for i, C in enumerate(Cs):
-            path = model.coefs_paths_[fold, 0, i]
-            one = xlr.LogisticRegression(C=C, tol=1e-10).fit(X[train], y[train])
-            best = objective(one.coef_, one.intercept_, X[train], y[train], C)
-            ours = objective(path[:, :-1], path[:, -1], X[train], y[train], C)
-            assert ours <= best * (1 + 1e-8)
+    assert_reaches_minima_of_single_fits(model, X, y, folds)
 
 
 @pytest.mark.usefixtures("needs_the_new_attributes")
 @pytest.mark.filterwarnings("ignore:The max_iter was reached:UserWarning")
 @pytest.mark.parametrize("refit", [True, False])
-def test_cv_over_l1_ratios_is_that_of_sklearn(refit):
+def test_cv_over_l1_ratios_agrees_with_sklearn(refit):
     X, y = DATA["breast_cancer"]
     X = X[:, :8]  # saga takes ten times as long on all 30
     parameters = {
@@ -149,7 +148,7 @@ def test_cv_with_sklearn_scorers_takes_every_library(place, dtype):
     np.testing.assert_allclose(model.scores_, expected.scores_, atol=0.02)
 
 
-def test_cv_with_a_custom_scorer_has_the_scores_of_its_name():
+def test_cv_with_a_scoring_function_equals_cv_with_the_name_of_the_score():
     X, y = DATA["breast_cancer"]
 
     def brier(estimator, X, y):
@@ -165,11 +164,12 @@ def test_cv_with_a_custom_scorer_has_the_scores_of_its_name():
 def test_cv_choice_ignores_nan_scores(refit):
     X, y = DATA["breast_cancer"]
 
-    def strong_alone(estimator, X, y):
-        known = np.linalg.norm(estimator.coef_) > 1  # NaN for small coefficients
-        return estimator.score(X, y) if known else np.nan
+    def nan_for_small_coefficients(estimator, X, y):
+        is_large = np.linalg.norm(estimator.coef_) > 1
+        return estimator.score(X, y) if is_large else np.nan
 
-    model = xlr.LogisticRegressionCV(Cs=CS, scoring=strong_alone, refit=refit)
+    scoring = nan_for_small_coefficients
+    model = xlr.LogisticRegressionCV(Cs=CS, scoring=scoring, refit=refit)
     model.fit(X, y)
     known = ~np.isnan(model.scores_[:, 0])
     assert 0 < known.sum() < known.size
@@ -201,8 +201,8 @@ def test_cv_fold_that_is_separable_does_not_affect_others():
     rng = np.random.default_rng(0)
     X = rng.normal(size=(400, 2))
     y = (X[:, 0] + 0.3 * rng.normal(size=400) > 0).astype(int)
-    clear = np.nonzero((X[:, 0] > 0) == y)[0]
-    folds = [(np.arange(300), np.arange(300, 400)), (clear, np.arange(100))]
+    separable = np.nonzero((X[:, 0] > 0) == y)[0]
+    folds = [(np.arange(300), np.arange(300, 400)), (separable, np.arange(100))]
     model = xlr.LogisticRegressionCV(Cs=[1.0, np.inf], cv=folds, refit=False)
     model.fit(X, y)
     one = xlr.LogisticRegression(C=np.inf, tol=1e-9).fit(X[:300], y[:300])
@@ -276,14 +276,14 @@ def test_cv_reports_models_that_do_not_converge(recwarn):
     assert any("of 20 models: Stopped after max_iter=1" in s for s in sentences)
 
 
-def test_cv_chooses_exactly_one_of_its_penalties():
+def test_cv_choice_is_exactly_a_value_of_the_grid():
     X, y = DATA["breast_cancer"]
     model = xlr.LogisticRegressionCV(Cs=20, cv=10).fit(X, y)
     assert model.C_ in np.logspace(-4, 4, 20)
 
 
-def test_cv_of_sparse_models_is_the_same_for_every_solver():
-    """Models start at the fits to all rows, and converge at different times."""
+def test_cv_of_lasso_models_is_the_same_for_every_solver():
+    """Models start at the fits to all rows, and converge in different iterations."""
     rng = np.random.default_rng(0)
     X = rng.normal(size=(900, 20))
     y = (X[:, :5].sum(axis=1) + rng.logistic(size=900) > 0).astype(int)

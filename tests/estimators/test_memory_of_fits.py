@@ -1,4 +1,4 @@
-"""A fit keeps no reference to its rows."""
+"""Fits keep no reference to their rows, and fits and predictions copy few of them."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ def fitted(estimator, rows):
 
 
 FITS = {
-    "plain": lambda rows: fitted(xlr.LogisticRegression(), rows),
+    "logistic": lambda rows: fitted(xlr.LogisticRegression(), rows),
     "lasso": lambda rows: fitted(xlr.LogisticRegression(l1_ratio=1, C=0.1), rows),
     "cv": lambda rows: fitted(xlr.LogisticRegressionCV(Cs=3), rows),
-    "cv_scored": lambda rows: fitted(
+    "cv, scorer": lambda rows: fitted(
         xlr.LogisticRegressionCV(Cs=3, scoring="accuracy", refit=False), rows
     ),
     "firth": lambda rows: fitted(xlr.FirthLogisticRegression(), rows),
-    "labels": lambda rows: fitted(xlr.MultiLabelLogisticRegression(), rows),
+    "multi-label": lambda rows: fitted(xlr.MultiLabelLogisticRegression(), rows),
     "path": lambda rows: xlr.logistic_path(rows, Y, n_Cs=3),
     "bootstrap": lambda rows: xlr.bootstrap(
         xlr.LogisticRegression(), rows, Y, n_resamples=5
@@ -42,7 +42,7 @@ FITS = {
 @pytest.mark.parametrize("kind", list(FITS))
 @pytest.mark.parametrize("form", [np.array, csr_array], ids=["dense", "sparse"])
 def test_fit_frees_its_rows_without_the_garbage_collector(kind, form):
-    FITS[kind](form(X))  # the first fit imports and caches
+    FITS[kind](form(X))  # fills caches
     rows = form(X)
     is_alive = weakref.ref(rows)
     gc.disable()
@@ -58,7 +58,7 @@ def test_fit_frees_its_rows_without_the_garbage_collector(kind, form):
 @pytest.mark.parametrize(
     "form",
     [lambda X: X > 0, lambda X: (X > 0).astype(np.uint8), np.asfortranarray],
-    ids=["bool", "uint8", "Fortran"],
+    ids=["bool", "uint8", "fortran"],
 )
 def test_fit_makes_no_copy_of_all_rows_in_float64(form):
     rows = form(RNG.normal(size=(100_000, 40)))
@@ -91,20 +91,20 @@ def test_predictions_make_no_copy_of_all_rows_in_float64(form):
 
 
 @pytest.mark.parametrize("missing", [False, True])
-def test_fit_to_codes_takes_little_memory_in_addition(missing):
+def test_fit_to_category_codes_takes_little_more_memory_than_the_codes(missing):
     codes = RNG.integers(0, 10, size=(400_000, 30), dtype=np.int32)
     labels = (codes[:, 0] / 5 - 1 + RNG.logistic(size=400_000) > 0).astype(int)
     if missing:
         codes[::7, 1] = -1
     few = xlr.CategoricalMatrix(codes[:1000], [10] * 30)
-    xlr.LogisticRegression(n_jobs=1).fit(few, labels[:1000])
+    xlr.LogisticRegression(n_jobs=1).fit(few, labels[:1000])  # fills caches
     tracemalloc.start()
     try:
         matrix = xlr.CategoricalMatrix(codes, [10] * 30)
-        made = tracemalloc.get_traced_memory()[1]
+        peak_of_matrix = tracemalloc.get_traced_memory()[1]
         xlr.LogisticRegression(n_jobs=1).fit(matrix, labels)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert made < 1.4 * codes.nbytes
+    assert peak_of_matrix < 1.4 * codes.nbytes
     assert peak < 1.6 * codes.nbytes

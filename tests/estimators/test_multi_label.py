@@ -15,8 +15,8 @@ X, _ = load("breast_cancer", True)
 X = X[:, :6]
 RNG = np.random.default_rng(0)
 N, P = X.shape
-SLOPES = RNG.normal(size=(P, 5))
-Y = (X @ SLOPES + RNG.logistic(size=(N, 5)) + [0, 1, -1, 3, 0] > 0).astype(int)
+COEF = RNG.normal(size=(P, 5))
+Y = (X @ COEF + RNG.logistic(size=(N, 5)) + [0, 1, -1, 3, 0] > 0).astype(int)
 MISSING = np.where(RNG.uniform(size=Y.shape) < 0.3, np.nan, Y)
 WEIGHTS = RNG.uniform(0, 2, size=N)
 
@@ -36,9 +36,9 @@ def oracle(X, y, weights=None, **parameters):
         {"C": 10.0, "class_weight": {1: 3.0}},
         {"class_weight": "balanced"},
     ],
-    ids=["default", "no intercept", "weights of classes", "balanced"],
+    ids=["default", "no intercept", "class weights", "balanced"],
 )
-def test_multi_label_models_are_those_of_single_fits(solver, targets, parameters):
+def test_multi_label_models_equal_single_fits(solver, targets, parameters):
     model = xlr.MultiLabelLogisticRegression(solver=solver, tol=1e-10, **parameters)
     model.fit(X, targets)
     assert model.converged_.all()
@@ -49,7 +49,7 @@ def test_multi_label_models_are_those_of_single_fits(solver, targets, parameters
         np.testing.assert_allclose(model.intercept_[[k]], one.intercept_, atol=1e-6)
 
 
-def test_multi_label_sample_weights_are_those_of_single_fits():
+def test_multi_label_models_with_sample_weights_equal_single_fits():
     model = xlr.MultiLabelLogisticRegression(tol=1e-10).fit(X, MISSING, WEIGHTS)
     for k in range(Y.shape[1]):
         known = np.isfinite(MISSING[:, k])
@@ -57,8 +57,8 @@ def test_multi_label_sample_weights_are_those_of_single_fits():
         np.testing.assert_allclose(model.coef_[[k]], one.coef_, atol=1e-6)
 
 
-def test_multi_label_fit_of_many_rows_is_that_of_single_fits():
-    # Fits start on a sample of the rows, which may lack a rare label.
+def test_multi_label_models_of_many_rows_reach_the_minima_of_single_fits():
+    """Fits start on a sample of the rows, which may lack a rare label."""
     rng = np.random.default_rng(1)
     X = rng.normal(size=(20_000, 10))
     shift = np.linspace(-8, 8, 40)
@@ -74,7 +74,7 @@ def test_multi_label_fit_of_many_rows_is_that_of_single_fits():
         assert ours <= best * (1 + 1e-8)
 
 
-def test_multi_label_predictions_are_those_of_sklearn():
+def test_multi_label_predictions_agree_with_sklearn():
     expected = OneVsRestClassifier(
         LogisticRegression(solver="newton-cholesky", tol=1e-12)
     ).fit(X, Y)
@@ -89,7 +89,7 @@ def test_multi_label_predictions_are_those_of_sklearn():
 def test_multi_label_score_counts_known_labels():
     model = xlr.MultiLabelLogisticRegression().fit(X, MISSING)
     labels = MISSING.copy()
-    labels[::7] = np.nan  # rows that do not count
+    labels[::7] = np.nan  # rows without a known label do not count
     predicted, known = model.predict(X), np.isfinite(labels)
     for weights in (None, WEIGHTS):
         right = [(p == y)[k].all() for p, y, k in zip(predicted, labels, known)]
@@ -188,7 +188,7 @@ def test_wrong_weights_of_multi_labels_are_refused():
             xlr.MultiLabelLogisticRegression().fit(X, Y, weights)
 
 
-def test_multi_label_intercept_of_a_label_of_ones_is_infinite():
+def test_multi_label_intercept_of_a_label_of_ones_is_infinite_at_any_weights():
     weights = 10 ** RNG.uniform(-4, 4, size=N)
     labels = np.stack([Y[:, 0].astype(float), np.ones(N)], axis=1)
     with pytest.warns(UserWarning, match=r"numbers \[1\] have one value"):
@@ -214,7 +214,7 @@ def test_wrong_class_weights_of_multi_labels_are_refused(class_weight, message):
 @pytest.mark.parametrize(
     "method", ["decision_function", "predict_proba", "predict_log_proba", "predict"]
 )
-def test_multi_label_predictions_of_chunks_are_lazy_and_the_same(method):
+def test_multi_label_predictions_of_chunks_are_lazy_and_equal(method):
     da = pytest.importorskip("dask.array")
     rng = np.random.default_rng(0)
     X, Y = rng.normal(size=(50, 3)), rng.integers(2, size=(50, 2))

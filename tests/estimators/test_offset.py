@@ -20,8 +20,8 @@ PENALTIES = {
 }
 
 
-def as_a_feature(parameters):
-    """Return the model with a further column, whose coefficient is fixed at one."""
+def with_offset_as_feature(parameters):
+    """Return the model with the offset as a column whose coefficient is one."""
     bounds = {
         "lower": np.r_[np.full(30, parameters.get("lower", -np.inf)), 1.0],
         "upper": np.r_[np.full(30, np.inf), 1.0],
@@ -32,8 +32,8 @@ def as_a_feature(parameters):
 
 
 @pytest.mark.parametrize("kind", list(PENALTIES))
-def test_offset_is_a_feature_with_a_coefficient_of_one(kind):
-    expected = as_a_feature(PENALTIES[kind])
+def test_offset_equals_a_feature_with_a_coefficient_of_one(kind):
+    expected = with_offset_as_feature(PENALTIES[kind])
     model = xlr.LogisticRegression(**PENALTIES[kind], tol=1e-10)
     model.fit(X, Y, offset=OFFSET)
     np.testing.assert_allclose(model.coef_, expected.coef_[:, :30], atol=1e-6)
@@ -47,13 +47,13 @@ def test_offset_is_a_feature_with_a_coefficient_of_one(kind):
     "solver", ["newton-cholesky", "newton-cg", "lbfgs", "gradient-descent"]
 )
 def test_offset_gives_the_same_model_with_every_solver(solver):
-    expected = as_a_feature({"C": 1e-3})
+    expected = with_offset_as_feature({"C": 1e-3})
     model = xlr.LogisticRegression(C=1e-3, solver=solver, tol=1e-8, max_iter=20_000)
     model.fit(X, Y, offset=OFFSET)
     np.testing.assert_allclose(model.coef_, expected.coef_[:, :30], atol=1e-6)
 
 
-def test_offset_model_is_that_of_statsmodels():
+def test_model_with_an_offset_agrees_with_statsmodels():
     statsmodels = pytest.importorskip("statsmodels.api")
     few = X[:, :3]
     model = xlr.LogisticRegression(C=np.inf, tol=1e-10).fit(few, Y, offset=OFFSET)
@@ -77,10 +77,11 @@ def test_offset_of_many_classes_is_added_to_their_logits(l1_ratio):
     F = (loss.sum() + penalty.sum() / 0.3) / len(y)
     assert model.history_["objective"][-1] == pytest.approx(F, rel=1e-12)
     residual = softmax(logits, axis=1) - np.eye(3)[y]
-    derivative = residual.T @ features / len(y) + (1 - l1_ratio) * w / (0.3 * len(y))
-    missed = np.abs(derivative + l1_ratio * np.sign(w) / (0.3 * len(y)))
-    assert missed[w != 0].max() < 1e-8
-    assert np.abs(derivative[w == 0]).max(initial=0) <= 1 / (0.3 * len(y)) + 1e-9
+    # The KKT conditions of coefficients that are not zero, and of the others.
+    smooth = residual.T @ features / len(y) + (1 - l1_ratio) * w / (0.3 * len(y))
+    gradient = smooth + l1_ratio * np.sign(w) / (0.3 * len(y))
+    assert np.abs(gradient[w != 0]).max() < 1e-8
+    assert np.abs(smooth[w == 0]).max(initial=0) <= 1 / (0.3 * len(y)) + 1e-9
     np.testing.assert_allclose(
         model.predict_proba(features, offset=offset),
         softmax(logits, axis=1),
@@ -88,7 +89,7 @@ def test_offset_of_many_classes_is_added_to_their_logits(l1_ratio):
     )
 
 
-def test_offset_of_many_rows_or_columns_gives_the_same_model():
+def test_offset_of_many_rows_or_columns_gives_the_model_of_lbfgs():
     rng = np.random.default_rng(0)
     for n, p, C in ((30_000, 8, 1.0), (300, 3_000, 0.01)):
         features = rng.normal(size=(n, p))
@@ -112,8 +113,8 @@ def test_offset_is_added_to_predictions(place, assert_close):
     np.testing.assert_allclose(np.log(p[:, 1]), log_p[:, 1], atol=1e-3)
     labels = to_numpy(model.predict(place(X), offset=OFFSET))
     np.testing.assert_array_equal(labels, to_numpy(logits) > 0)
-    right = (labels == Y).mean()
-    assert model.score(place(X), Y, offset=OFFSET) == pytest.approx(right)
+    accuracy = (labels == Y).mean()
+    assert model.score(place(X), Y, offset=OFFSET) == pytest.approx(accuracy)
 
 
 @pytest.mark.parametrize(
@@ -124,21 +125,27 @@ def test_offset_is_added_to_predictions(place, assert_close):
         (np.zeros((569, 2)), "2 columns, expected 1"),
     ],
 )
-def test_offsets_of_wrong_shape_are_refused(offset, message):
+def test_wrong_offsets_are_refused(offset, message):
     with pytest.raises(ValueError, match=message):
         xlr.LogisticRegression().fit(X, Y, offset=offset)
 
 
-def test_offset_is_refused_by_one_vs_rest():
+def test_one_vs_rest_refuses_an_offset():
     features, y = load("wine", True)
     model = xlr.LogisticRegression(multi_class="ovr")
     with pytest.raises(ValueError, match="Use multi_class='multinomial'"):
         model.fit(features, y, offset=np.zeros((len(y), 3)))
 
 
-# -- predictions without the offset ------------------------------------------------
+# -- predictions without the offset ----------------------------------------------------
 
-PREDICTORS = ["decision_function", "predict", "predict_proba", "predict_log_proba"]
+METHODS = [
+    "decision_function",
+    "predict",
+    "predict_proba",
+    "predict_log_proba",
+    "score",
+]
 FITTED = {
     "binary": lambda: xlr.LogisticRegression().fit(X, Y, offset=OFFSET),
     "multinomial": lambda: xlr.LogisticRegression().fit(
@@ -150,32 +157,33 @@ FITTED = {
 }
 
 
-def called(model, method, rows, **offset):
+def call(model, method, rows, **offset):
+    """Call a method on the columns of the model, and score arbitrary labels."""
     rows = rows[:, : model.n_features_in_]
     if method == "score":
         return model.score(rows, np.resize(model.classes_, 569), **offset)
     return getattr(model, method)(rows, **offset)
 
 
-@pytest.mark.parametrize("method", [*PREDICTORS, "score"])
+@pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("kind", list(FITTED))
 def test_prediction_without_the_offset_warns_once(kind, method, recwarn):
     model = FITTED[kind]()
     shape = (569, 3) if kind == "multinomial" else 569
-    called(model, method, X, offset=np.zeros(shape))
+    call(model, method, X, offset=np.zeros(shape))
     assert not recwarn.list
     for _ in range(2):
-        called(model, method, X)
+        call(model, method, X)
     (warning,) = recwarn.list
     assert "was fitted with an offset" in str(warning.message)
     assert warning.filename == __file__
 
 
 @pytest.mark.usefixtures("in_this_thread")
-@pytest.mark.parametrize("method", [*PREDICTORS, "score"])
+@pytest.mark.parametrize("method", METHODS)
 def test_prediction_of_chunks_without_the_offset_warns_once(method, recwarn):
     array = pytest.importorskip("dask.array")
-    answer = called(FITTED["binary"](), method, array.from_array(X, chunks=(100, 30)))
+    answer = call(FITTED["binary"](), method, array.from_array(X, chunks=(100, 30)))
     np.asarray(answer)
     assert len(recwarn.list) == 1
 

@@ -25,7 +25,8 @@ def sklearn_fit(X, y, **parameters):
     return OneVsRestClassifier(LogisticRegression(**parameters)).fit(X, y)
 
 
-def assert_same_model(model, expected, X, atol):
+def assert_same_model(model, expected, atol):
+    """Compare coefficients with those of scikit-learn's OneVsRestClassifier."""
     for k, one in enumerate(expected.estimators_):
         np.testing.assert_allclose(to_numpy(model.coef_)[k], one.coef_[0], atol=atol)
         np.testing.assert_allclose(
@@ -36,7 +37,7 @@ def assert_same_model(model, expected, X, atol):
 @pytest.mark.parametrize("solver", ["auto", "newton-cholesky", "newton-cg", "lbfgs"])
 @pytest.mark.parametrize("fit_intercept", [True, False])
 @pytest.mark.parametrize("class_weight", [None, "balanced"])
-def test_one_vs_rest_models_are_those_of_sklearn(solver, fit_intercept, class_weight):
+def test_one_vs_rest_models_agree_with_sklearn(solver, fit_intercept, class_weight):
     parameters = {
         "C": 0.3,
         "fit_intercept": fit_intercept,
@@ -47,7 +48,7 @@ def test_one_vs_rest_models_are_those_of_sklearn(solver, fit_intercept, class_we
         multi_class="ovr", solver=solver, tol=1e-10, **parameters
     ).fit(X, Y)
     assert model.converged_
-    assert_same_model(model, expected, X, atol=1e-7)
+    assert_same_model(model, expected, atol=1e-7)
     for method in METHODS:
         theirs = getattr(expected, method)(X)
         np.testing.assert_allclose(getattr(model, method)(X), theirs, atol=1e-6)
@@ -57,20 +58,20 @@ def test_one_vs_rest_models_are_those_of_sklearn(solver, fit_intercept, class_we
     np.testing.assert_array_equal(model.predict(X), expected.predict(X))
 
 
-def test_one_vs_rest_of_many_rows_is_that_of_sklearn():
+def test_one_vs_rest_of_many_rows_agrees_with_sklearn():
     rng = np.random.default_rng(0)
     X = rng.normal(size=(40_000, 12))
     y = (X[:, :4] + rng.gumbel(size=(40_000, 4))).argmax(axis=1)
     model = xlr.LogisticRegression(multi_class="ovr", tol=1e-9).fit(X, y)
     assert (model.history_["optimality"][0] < 0.05).all()
-    assert_same_model(model, sklearn_fit(X, y), X, atol=1e-6)
+    assert_same_model(model, sklearn_fit(X, y), atol=1e-6)
 
 
-def test_one_vs_rest_by_gradient_descent_is_that_of_sklearn():
+def test_one_vs_rest_by_gradient_descent_agrees_with_sklearn():
     model = xlr.LogisticRegression(
         multi_class="ovr", solver="gradient-descent", C=0.01, max_iter=5000
     ).fit(X, Y)
-    assert_same_model(model, sklearn_fit(X, Y, C=0.01), X, atol=1e-4)
+    assert_same_model(model, sklearn_fit(X, Y, C=0.01), atol=1e-4)
     assert (np.diff(model.history_["objective"], axis=0) < 1e-12).all()
 
 
@@ -97,9 +98,9 @@ def test_one_vs_rest_balanced_weights_include_sample_weights():
     counts = np.random.default_rng(0).integers(1, 4, size=len(Y))
     options = {"multi_class": "ovr", "class_weight": "balanced", "tol": 1e-10}
     weighted = xlr.LogisticRegression(**options).fit(X, Y, sample_weight=counts)
-    copies = xlr.LogisticRegression(**options)
-    copies.fit(np.repeat(X, counts, axis=0), np.repeat(Y, counts))
-    np.testing.assert_allclose(weighted.coef_, copies.coef_, atol=1e-7)
+    repeated = xlr.LogisticRegression(**options)
+    repeated.fit(np.repeat(X, counts, axis=0), np.repeat(Y, counts))
+    np.testing.assert_allclose(weighted.coef_, repeated.coef_, atol=1e-7)
 
 
 def test_one_vs_rest_balances_a_class_with_almost_all_weight():
@@ -115,12 +116,12 @@ def test_one_vs_rest_balances_a_class_with_almost_all_weight():
 def test_one_vs_rest_of_two_classes_is_one_model():
     two = Y < 2
     ovr = xlr.LogisticRegression(multi_class="ovr").fit(X[two], Y[two])
-    usual = xlr.LogisticRegression().fit(X[two], Y[two])
-    np.testing.assert_array_equal(ovr.coef_, usual.coef_)
-    np.testing.assert_array_equal(ovr.predict_proba(X), usual.predict_proba(X))
+    default = xlr.LogisticRegression().fit(X[two], Y[two])
+    np.testing.assert_array_equal(ovr.coef_, default.coef_)
+    np.testing.assert_array_equal(ovr.predict_proba(X), default.predict_proba(X))
 
 
-def test_one_vs_rest_probabilities_without_a_likely_class():
+def test_one_vs_rest_probabilities_sum_to_one_where_all_sigmoids_underflow():
     model = xlr.LogisticRegression(multi_class="ovr").fit(X, Y)
     model.intercept_ = np.asarray([-2000.0, -1500.0, -1000.0])
     far = np.zeros((1, X.shape[1]))
@@ -149,7 +150,7 @@ def test_one_vs_rest_model_converts_to_sklearn(place, dtype):
 
 
 @pytest.mark.parametrize("scoring", [None, "accuracy", "roc_auc_ovr"])
-def test_one_vs_rest_cv_has_the_scores_and_choice_of_sklearn(scoring):
+def test_one_vs_rest_cv_scores_and_choice_agree_with_sklearn(scoring):
     Cs = [0.01, 0.1, 1.0]
     theirs = OneVsRestClassifier(LogisticRegression(tol=1e-8, max_iter=1000))
     search = {"scoring": scoring or "neg_log_loss", "cv": 4}
@@ -165,7 +166,7 @@ def test_one_vs_rest_cv_has_the_scores_and_choice_of_sklearn(scoring):
     assert model.score(X, Y) == pytest.approx(expected.score(X, Y), abs=1e-5)
 
 
-def test_one_vs_rest_cv_of_chunks_is_that_in_memory():
+def test_one_vs_rest_cv_of_chunks_equals_cv_in_memory():
     da = pytest.importorskip("dask.array")
     model = xlr.LogisticRegressionCV(Cs=[0.1, 1.0], cv=3, multi_class="ovr", tol=1e-9)
     rows = da.from_array(X, chunks=(len(X) // 3, -1)), da.from_array(Y, len(X) // 3)
@@ -189,14 +190,14 @@ def test_one_vs_rest_fold_without_a_class_omits_its_model():
     assert first[2, -1] == -np.inf
 
 
-def test_one_vs_rest_resamples_are_those_of_binary_models():
+def test_one_vs_rest_resamples_equal_those_of_binary_models():
     """The same random state draws the same rows."""
-    model, options = xlr.LogisticRegression(tol=1e-9), {"n_resamples": 5}
-    options["random_state"] = 0
-    many = xlr.LogisticRegression(multi_class="ovr", tol=1e-9)
-    found = xlr.bootstrap(many, X, Y, **options)
+    options = {"n_resamples": 5, "random_state": 0}
+    model = xlr.LogisticRegression(multi_class="ovr", tol=1e-9)
+    found = xlr.bootstrap(model, X, Y, **options)
+    binary = xlr.LogisticRegression(tol=1e-9)
     for k, label in enumerate(np.unique(Y)):
-        expected = xlr.bootstrap(model, X, (label == Y).astype(int), **options)
+        expected = xlr.bootstrap(binary, X, (label == Y).astype(int), **options)
         np.testing.assert_allclose(found.coef[:, k], expected.coef[:, 0], atol=1e-6)
     assert found.converged.all()
 

@@ -18,6 +18,7 @@ X, Y = load("breast_cancer", True)
 
 
 def wide(n=80, p=400):
+    """Return correlated features, more than rows, and labels that a few determine."""
     rng = np.random.default_rng(0)
     features = rng.normal(size=(n, p)) + rng.normal(size=(n, 1))
     y = features[:, :4].sum(axis=1) - 4 * features[:, 4] + rng.normal(size=n) > 0
@@ -26,7 +27,7 @@ def wide(n=80, p=400):
 
 @pytest.mark.parametrize("l1_ratio", [0.4, 1.0])
 @pytest.mark.parametrize("data", ["breast_cancer", "wine", "wide"])
-def test_path_models_are_those_of_single_fits(data, l1_ratio):
+def test_path_models_equal_single_fits(data, l1_ratio):
     features, y = wide() if data == "wide" else load(data, True)
     path = xlr.logistic_path(features, y, n_Cs=6, l1_ratio=l1_ratio, tol=1e-9)
     assert path.converged.all()
@@ -57,7 +58,7 @@ def test_path_begins_at_the_largest_penalty_without_coefficients(data):
     assert path.Cs[-1] / first == pytest.approx(10**decades)
 
 
-def test_path_with_bounds_and_factors_is_that_of_fits():
+def test_path_with_bounds_and_penalty_factors_equals_single_fits():
     factor = np.ones(30)
     factor[5], factor[6:9] = 0, np.inf
     path = xlr.logistic_path(X, Y, n_Cs=6, penalty_factor=factor, lower=0.0)
@@ -79,19 +80,19 @@ def test_path_with_bounds_and_factors_is_that_of_fits():
 @pytest.mark.parametrize(
     ("data", "free"), [("breast_cancer", False), ("wine", True), ("wide", False)]
 )
-def test_path_with_bounds_above_zero_is_that_of_fits(data, free):
-    """At any strength of the penalty, they are at the bound and contribute to F."""
+def test_path_with_bounds_above_zero_equals_single_fits(data, free):
+    """At any strength of the penalty, some coefficients stay at a bound above zero."""
     features, y = wide() if data == "wide" else load(data, True)
     lower = np.full(features.shape[1], -np.inf)
     lower[::3] = 0.2
     factor = np.ones(features.shape[1])
     factor[1] = 0 if free else 1
-    shape = {"lower": lower, "penalty_factor": factor, "l1_ratio": 1.0}
-    path = xlr.logistic_path(features, y, Cs=[1e-3, 0.01, 0.1], tol=1e-9, **shape)
+    options = {"lower": lower, "penalty_factor": factor, "l1_ratio": 1.0}
+    path = xlr.logistic_path(features, y, Cs=[1e-3, 0.01, 0.1], tol=1e-9, **options)
     assert path.converged.all()
     assert (path.coefs >= lower).all()
     for i, C in enumerate(path.Cs):
-        one = xlr.LogisticRegression(C=C, tol=1e-10, **shape).fit(features, y)
+        one = xlr.LogisticRegression(C=C, tol=1e-10, **options).fit(features, y)
         best = one.history_["objective"][-1]
         assert path.objective[i] == pytest.approx(best, rel=1e-9)
         coef, intercept = path.coefs[i], path.intercepts[i]
@@ -101,20 +102,21 @@ def test_path_with_bounds_above_zero_is_that_of_fits(data, free):
 
 
 @pytest.mark.parametrize("fit_intercept", [False, True])
-def test_path_within_bounds_stops_by_the_deviance(fit_intercept):
+def test_path_with_fixed_coefficients_equals_a_single_fit(fit_intercept):
+    """The other coefficient is free, and its feature equals a fixed one."""
     rng = np.random.default_rng(3)
     x = rng.normal(size=(20, 2))
     y = rng.logistic(size=20) + x[:, 0] > 0
     features = np.c_[x, x[:, 0]]
-    shape = {
+    options = {
         "lower": [-np.inf, 0.3, -1.2],
         "upper": [np.inf, 0.3, -1.2],
         "penalty_factor": [0.0, 1.0, 1.0],
         "fit_intercept": fit_intercept,
         "l1_ratio": 1.0,
     }
-    path = xlr.logistic_path(features, y, Cs=[0.1], **shape)
-    one = xlr.LogisticRegression(C=0.1, **shape).fit(features, y)
+    path = xlr.logistic_path(features, y, Cs=[0.1], **options)
+    one = xlr.LogisticRegression(C=0.1, **options).fit(features, y)
     assert path.converged.all()
     np.testing.assert_allclose(path.coefs[0], one.coef_, atol=1e-5)
 
@@ -127,7 +129,7 @@ def test_path_screening_drops_most_features():
 
 
 def test_path_adds_features_that_the_screening_missed():
-    """After a jump from strong to weak penalties, the rule is often wrong."""
+    """After a jump from a strong to a weak penalty, the screening is often wrong."""
     features, y = wide()
     path = xlr.logistic_path(features, y, Cs=[0.02, 0.05, 5.0], tol=1e-9)
     assert path.converged.all()
@@ -139,12 +141,12 @@ def test_path_adds_features_that_the_screening_missed():
 def test_path_takes_penalties_weights_names_and_labels(capsys):
     table = pd.DataFrame(X, columns=[f"x{j}" for j in range(30)])
     weights = np.random.default_rng(0).uniform(0.5, 2, size=len(Y))
-    labels = np.asarray(["benign", "malign"])[Y]
+    labels = np.asarray(["benign", "malignant"])[Y]
     path = xlr.logistic_path(
         table, labels, weights, Cs=[1.0, 0.01], l1_ratio=0.5, tol=1e-9, verbose=1
     )
     np.testing.assert_array_equal(path.Cs, [0.01, 1.0])
-    np.testing.assert_array_equal(path.classes, ["benign", "malign"])
+    np.testing.assert_array_equal(path.classes, ["benign", "malignant"])
     assert list(path.feature_names) == list(table.columns)
     assert path.seconds.shape == path.n_iter.shape == (2,)
     assert (path.n_iter > 0).all()
@@ -165,7 +167,7 @@ def test_path_keeps_only_the_coefficients_of_each_model():
         xlr.logistic_path(features, y, Cs=np.geomspace(3, 3.3, n_models))
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
-    # Stacking takes twice the memory of the coefficients.
+    # Each of 20 more models has its coefficients in float64, and stacking copies them.
     assert peaks[1] - peaks[0] < 20 * 3 * 8 * features.shape[1]
 
 

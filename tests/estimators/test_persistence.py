@@ -80,6 +80,7 @@ def test_model_converted_to_numpy_holds_only_numpy_arrays(kind, place):
 
 
 def is_plain(value):
+    """Return whether a value consists of numbers, strings and NumPy arrays only."""
     if isinstance(value, dict):
         return all(map(is_plain, value.values()))
     if isinstance(value, list | tuple):

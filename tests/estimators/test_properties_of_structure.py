@@ -10,8 +10,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from problems import objective
-from test_elastic_net import missed_conditions
-from test_properties import tried
+from test_elastic_net import kkt_violation
+from test_properties import settings
 
 import xlr
 
@@ -66,7 +66,7 @@ def problems(draw):
     return X, y
 
 
-@tried
+@settings
 @hypothesis.given(
     problems(),
     st.floats(-2, 3),
@@ -83,10 +83,10 @@ def test_fit_with_a_non_smooth_penalty_satisfies_kkt_conditions(
     assert model.converged_
     F = model.history_["objective"]
     assert (np.diff(F) <= 1e-13 * F[:-1]).all()
-    assert missed_conditions(model, X, y, C, l1_ratio, lower, upper) < 1e-5
+    assert kkt_violation(model, X, y, C, l1_ratio, lower, upper) < 1e-5
 
 
-@tried
+@settings
 @hypothesis.given(problems(), st.floats(-2, 4))
 def test_smooth_solvers_reach_the_same_minimum_on_structured_columns(problem, decade):
     (X, y), C = problem, 10**decade

@@ -31,6 +31,7 @@ def routing():
 
 
 def theirs(**options):
+    """Return scikit-learn's estimator."""
     return LogisticRegressionCV(
         Cs=CS,
         solver="newton-cholesky",
@@ -41,17 +42,18 @@ def theirs(**options):
     )
 
 
-def scorer(request):
+def accuracy(weights):
+    """Return a scorer with a request for weights: a bool, a name, or None for unset."""
     made = make_scorer(accuracy_score)
-    return made if request is None else made.set_score_request(sample_weight=request)
+    return made if weights is None else made.set_score_request(sample_weight=weights)
 
 
 @pytest.mark.usefixtures("routing")
-@pytest.mark.parametrize("request_", [True, False])
+@pytest.mark.parametrize("is_requested", [True, False])
 @pytest.mark.parametrize("chunked", [True, False])
-def test_scorer_gets_requested_weights(request_, chunked, in_this_thread):
+def test_scorer_gets_weights_if_it_requests_them(is_requested, chunked, in_this_thread):
     da = pytest.importorskip("dask.array")
-    options = {"cv": 3, "scoring": scorer(request_)}
+    options = {"cv": 3, "scoring": accuracy(is_requested)}
     model = xlr.LogisticRegressionCV(Cs=CS, **options)
     rows = X, Y, WEIGHTS
     if chunked:
@@ -59,31 +61,31 @@ def test_scorer_gets_requested_weights(request_, chunked, in_this_thread):
     model.fit(*rows)
     expected = theirs(**options).fit(X, Y, sample_weight=WEIGHTS)
     np.testing.assert_allclose(model.scores_, expected.scores_, rtol=1e-12)
-    weights = WEIGHTS if request_ else None
+    weights = WEIGHTS if is_requested else None
     score = accuracy_score(Y, model.predict(X), sample_weight=weights)
     assert model.score(X, Y, sample_weight=WEIGHTS) == pytest.approx(score)
 
 
 @pytest.mark.usefixtures("routing")
 def test_scorer_gets_weights_under_another_name():
-    options = {"cv": 3, "scoring": scorer("of_the_scores")}
-    expected = theirs(**options).fit(X, Y, of_the_scores=WEIGHTS)
+    options = {"cv": 3, "scoring": accuracy("weights_of_scores")}
+    expected = theirs(**options).fit(X, Y, weights_of_scores=WEIGHTS)
     model = xlr.LogisticRegressionCV(Cs=CS, **options)
-    model.fit(X, Y, of_the_scores=WEIGHTS)
+    model.fit(X, Y, weights_of_scores=WEIGHTS)
     np.testing.assert_allclose(model.scores_, expected.scores_, rtol=1e-12)
     with pytest.raises(UnsetMetadataPassedError, match="sample_weight"):
-        model.set_params(scoring=scorer(None)).fit(X, Y, sample_weight=WEIGHTS)
+        model.set_params(scoring=accuracy(None)).fit(X, Y, sample_weight=WEIGHTS)
 
 
 @pytest.mark.usefixtures("routing")
 def test_scorer_gets_other_metadata():
-    def share(y, predicted, amount):
+    def correct_amount(y, predicted, amount):
         return float(np.sum(amount * (y == predicted)))
 
-    made = make_scorer(share).set_score_request(amount=True)
-    model = xlr.LogisticRegressionCV(Cs=CS, cv=3, scoring=made)
+    scorer = make_scorer(correct_amount).set_score_request(amount=True)
+    model = xlr.LogisticRegressionCV(Cs=CS, cv=3, scoring=scorer)
     model.fit(X, Y, amount=WEIGHTS)
-    expected = theirs(cv=3, scoring=made).fit(X, Y, amount=WEIGHTS)
+    expected = theirs(cv=3, scoring=scorer).fit(X, Y, amount=WEIGHTS)
     np.testing.assert_allclose(model.scores_, expected.scores_, rtol=1e-12)
 
 
@@ -91,9 +93,9 @@ def test_scorer_gets_other_metadata():
 def test_default_score_of_cv_uses_sample_weights():
     model = xlr.LogisticRegressionCV(Cs=CS, cv=3).fit(X, Y, WEIGHTS)
     with sklearn.config_context(enable_metadata_routing=False):
-        same = xlr.LogisticRegressionCV(Cs=CS, cv=3).fit(X, Y, WEIGHTS)
-    np.testing.assert_array_equal(model.scores_, same.scores_)
-    assert model.score(X, Y, WEIGHTS) == same.score(X, Y, WEIGHTS)
+        expected = xlr.LogisticRegressionCV(Cs=CS, cv=3).fit(X, Y, WEIGHTS)
+    np.testing.assert_array_equal(model.scores_, expected.scores_)
+    assert model.score(X, Y, WEIGHTS) == expected.score(X, Y, WEIGHTS)
 
 
 @pytest.mark.slow_on_jax
@@ -110,7 +112,7 @@ def test_group_splitter_takes_arrays_of_every_library(place):
 
 @pytest.mark.usefixtures("routing")
 @pytest.mark.parametrize(
-    "cv", [StratifiedGroupKFold(3), GroupShuffleSplit(2, random_state=0)]
+    "cv", [StratifiedGroupKFold(3), GroupShuffleSplit(2, random_state=0)], ids=str
 )
 def test_pipeline_routes_groups(cv):
     model = xlr.LogisticRegressionCV(Cs=CS, cv=cv)
@@ -122,8 +124,8 @@ def test_pipeline_routes_groups(cv):
 
 
 @pytest.mark.usefixtures("routing")
-def test_routing_names_the_same_requests_as_scikit_learn():
-    options = {"cv": GroupKFold(3), "scoring": scorer(True)}
+def test_routing_names_the_same_requests_as_sklearn():
+    options = {"cv": GroupKFold(3), "scoring": accuracy(True)}
     found = xlr.LogisticRegressionCV(**options).get_metadata_routing()
     expected = theirs(**options).get_metadata_routing()
     assert vars(found).keys() == vars(expected).keys()

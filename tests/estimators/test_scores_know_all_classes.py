@@ -15,19 +15,20 @@ Y = NAMES[CODES]
 
 
 def test_score_of_a_fold_without_a_class_gets_all_classes():
-    n = np.arange(len(Y))
-    lacking = (CODES < 2) & (n % 3 == 0)
-    given = {"average": "macro", "zero_division": 0}
-    folds, scorer = [(n[~lacking], n[lacking])], make_scorer(f1_score, **given)
-    model = xlr.LogisticRegressionCV(Cs=[1.0], cv=folds, scoring=scorer).fit(X, Y)
-    one = xlr.LogisticRegression(tol=1e-9).fit(X[~lacking], Y[~lacking])
-    predicted = one.predict(X[lacking])
-    expected = f1_score(Y[lacking], predicted, labels=NAMES, **given)
+    rows = np.arange(len(Y))
+    is_test = (CODES < 2) & (rows % 3 == 0)
+    train, test = rows[~is_test], rows[is_test]
+    options = {"average": "macro", "zero_division": 0}
+    scorer = make_scorer(f1_score, **options)
+    model = xlr.LogisticRegressionCV(Cs=[1.0], cv=[(train, test)], scoring=scorer)
+    model.fit(X, Y)
+    one = xlr.LogisticRegression(tol=1e-9).fit(X[train], Y[train])
+    expected = f1_score(Y[test], one.predict(X[test]), labels=NAMES, **options)
     assert model.scores_.item() == pytest.approx(expected, rel=1e-12)
 
 
 def test_positive_class_of_scores_is_the_second():
-    """scikit-learn's metrics get the classes 0 and 1."""
+    """scikit-learn's metrics get the codes 0 and 1 instead of names."""
     two = CODES < 2
     named = xlr.LogisticRegressionCV(Cs=[0.1], scoring="f1").fit(X[two], Y[two])
     coded = xlr.LogisticRegressionCV(Cs=[0.1], scoring="f1").fit(X[two], CODES[two])
@@ -38,5 +39,5 @@ def test_positive_class_of_scores_is_the_second():
 @pytest.mark.parametrize("kept", [(CODES < 2), (CODES == 0)], ids=["two", "one"])
 def test_log_loss_of_rows_without_some_classes_gets_all_classes(kept):
     model = xlr.LogisticRegressionCV(Cs=[1.0]).fit(X, Y)
-    own = model.predict_log_proba(X)[kept, CODES[kept]]
-    assert model.score(X[kept], Y[kept]) == pytest.approx(own.mean(), rel=1e-9)
+    log_proba = model.predict_log_proba(X)[kept, CODES[kept]]
+    assert model.score(X[kept], Y[kept]) == pytest.approx(log_proba.mean(), rel=1e-9)

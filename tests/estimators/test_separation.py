@@ -33,7 +33,8 @@ def warning_of(X, y, weights=None, *, chunks=None, **options):
     return sentences[0] if sentences else None
 
 
-def kind(sentence):
+def kind_of(sentence):
+    """Return the kind of separation that a warning names, or None without one."""
     if sentence is None:
         return None
     return "quasi-complete" if "quasi-complete" in sentence else "complete"
@@ -48,10 +49,11 @@ def standardized(X):
     return (X - X.mean(axis=0)) / np.where(np.ptp(X, axis=0) > 0, X.std(axis=0), 1.0)
 
 
-def conditions(Z, y, weights=None):
+def separation_constraints(Z, y, weights=None):
     """Return (e_y - e_k) x (z, 1) for rows with weight and each other class k.
 
-    Two classes have the parameters of the second only.
+    A direction separates if its products with all of these are non-negative, and some
+    are positive. Two classes have the parameters of the second only.
     """
     n_classes = int(np.max(y)) + 1
     Z, unit = np.column_stack([Z, np.ones(len(Z))]), np.eye(n_classes)
@@ -59,45 +61,41 @@ def conditions(Z, y, weights=None):
     if n_classes == 2:
         signs = signs[:, :, 1:]
     each = (signs[:, :, :, None] * Z[:, None, None, :]).reshape(len(Z), n_classes, -1)
-    counted = np.asarray(y)[:, None] != np.arange(n_classes)
+    is_constraint = np.asarray(y)[:, None] != np.arange(n_classes)
     if weights is not None:
-        counted &= (np.asarray(weights) > 0)[:, None]
-    return each[counted]
+        is_constraint &= (np.asarray(weights) > 0)[:, None]
+    return each[is_constraint]
 
 
-def by_definition(a, least=-np.inf, most=np.inf):
-    """Return the kind of separation, by one linear program on all conditions.
+def by_definition(A, least=-np.inf, most=np.inf):
+    """Return the kind of separation, by a linear program with all constraints.
 
-    It finds a direction d between ``least`` and ``most`` with a d >= 0 that makes as
-    many conditions as possible positive (Albert and Anderson 1984).
+    It finds a direction d between ``least`` and ``most`` with A d >= 0 that makes as
+    many entries of A d as possible positive (Albert and Anderson 1984).
     """
-    n, q = a.shape
-    sides = [
-        np.append(side + np.zeros(q), np.full(n, end))
-        for side, end in (
-            (least, 0.0),
-            (most, 1.0),
-        )
-    ]
+    n, q = A.shape
+    # The variables are d, and slacks from 0 to 1 that A d must reach.
+    lower = np.append(least + np.zeros(q), np.zeros(n))
+    upper = np.append(most + np.zeros(q), np.ones(n))
     solved = linprog(
         [0.0] * q + [-1.0] * n,
-        np.hstack([-a, np.eye(n)]),
+        np.hstack([-A, np.eye(n)]),
         np.zeros(n),
-        bounds=np.column_stack(sides),
+        bounds=np.column_stack([lower, upper]),
         method="highs",
     )
-    met = -solved.fun
-    if met < 1e-6:
+    n_positive = -solved.fun
+    if n_positive < 1e-6:
         return None
-    return "complete" if met > n - 1e-6 else "quasi-complete"
+    return "complete" if n_positive > n - 1e-6 else "quasi-complete"
 
 
 @pytest.mark.parametrize("chunks", [False, True], ids=["in memory", "chunks"])
 @pytest.mark.parametrize("seed", range(12))
-def test_separation_in_small_tables_is_as_defined(seed, chunks):
+def test_separation_in_small_tables_meets_the_definition(seed, chunks):
     """The definition ignores rows without weight."""
     if chunks and seed % 4:
-        pytest.skip("every fourth is enough in chunks")
+        pytest.skip("every fourth seed is enough in chunks")
     rng = np.random.default_rng(seed)
     n, p, n_classes = rng.integers(8, 24), rng.integers(1, 4), rng.integers(2, 4)
     X = rng.integers(0, 3, (n, p)).astype(float)
@@ -107,15 +105,16 @@ def test_separation_in_small_tables_is_as_defined(seed, chunks):
     weights[:n_classes] = 1
     sizes = (n // 2, n - n // 2) if chunks else None
     for given in (None, weights):
-        expected = by_definition(conditions(X, y, given))
-        assert kind(warning_of(X, y, given, chunks=sizes, **UNPENALISED)) == expected
+        expected = by_definition(separation_constraints(X, y, given))
+        assert kind_of(warning_of(X, y, given, chunks=sizes, **UNPENALISED)) == expected
 
 
+# Kinds of features: RISES and FALLS have one bound, BOXED has two.
 FREE, RISES, FALLS, BOXED, PENALISED = range(5)
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_separation_within_penalties_and_bounds_is_as_defined(seed):
+def test_separation_within_penalties_and_bounds_meets_the_definition(seed):
     """No direction moves a penalised feature, or leaves the bounds."""
     rng = np.random.default_rng(seed)
     n, p, n_classes = rng.integers(5, 12), rng.integers(2, 5), rng.integers(2, 4)
@@ -125,27 +124,22 @@ def test_separation_within_penalties_and_bounds_is_as_defined(seed):
     free = feature != PENALISED
     lower = np.select([feature == RISES, feature == BOXED], [0.0, -1.0], -np.inf)
     upper = np.select([feature == FALLS, feature == BOXED], [0.0, 1.0], np.inf)
-    a = conditions(standardized(X), y)
-    outputs = a.shape[1] // (p + 1)
-    expected = by_definition(
-        a,
-        np.tile(
-            np.append(np.where(free & np.isinf(lower), -np.inf, 0), -np.inf), outputs
-        ),
-        np.tile(
-            np.append(np.where(free & np.isinf(upper), np.inf, 0), np.inf), outputs
-        ),
-    )
+    A = separation_constraints(standardized(X), y)
+    # Limits of the coefficients and the intercept of each output.
+    least = np.append(np.where(free & np.isinf(lower), -np.inf, 0), -np.inf)
+    most = np.append(np.where(free & np.isinf(upper), np.inf, 0), np.inf)
+    n_outputs = A.shape[1] // (p + 1)
+    expected = by_definition(A, np.tile(least, n_outputs), np.tile(most, n_outputs))
     # F falls without bound, by less in each iteration.
     options = {"penalty_factor": 1.0 - free, "lower": lower, "upper": upper}
     options["max_iter"] = 100
-    found = kind(warning_of(X, y, l1_ratio=0.5 * (seed % 2), **options))
+    found = kind_of(warning_of(X, y, l1_ratio=0.5 * (seed % 2), **options))
     assert found == expected
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_separation_by_dependent_columns_is_as_defined(seed):
-    """Some of the one-hot columns are unpenalised, some bounded."""
+def test_separation_by_collinear_columns_meets_the_definition(seed):
+    """Some of the one-hot columns are penalised or bounded."""
     rng = np.random.default_rng(seed)
     n, n_classes, levels = int(rng.integers(12, 40)), 2 + seed % 2, 4
     group = rng.integers(0, levels, (n, 2))
@@ -153,20 +147,21 @@ def test_separation_by_dependent_columns_is_as_defined(seed):
     X[:, 1:] *= rng.uniform(0.5, 2.0, size=7)
     X = X.astype(["float32", "float64"][seed // 2])
     y = np.append(np.arange(n_classes), rng.integers(0, n_classes, n - n_classes))
-    a = conditions(standardized(X), y)
+    A = separation_constraints(standardized(X), y)
 
     def expected(least, most):
-        sides = (np.append(least, -np.inf), np.append(most, np.inf))
-        return by_definition(a, *(np.resize(side, a.shape[1]) for side in sides))
+        limits = np.append(least, -np.inf), np.append(most, np.inf)
+        return by_definition(A, *(np.resize(limit, A.shape[1]) for limit in limits))
 
-    far, some = np.full(8, np.inf), np.where(rng.random(8) < 0.4, 0.0, np.inf)
-    factor = (some == 0).astype(float)
-    for options, sides in (
-        ({"C": np.inf}, (-far, far)),
-        ({"penalty_factor": factor}, (-some, some)),
-        ({"C": np.inf, "lower": -some}, (-some, far)),
+    free = np.full(8, np.inf)
+    limited = np.where(rng.random(8) < 0.4, 0.0, np.inf)
+    factor = (limited == 0).astype(float)
+    for options, limits in (
+        ({"C": np.inf}, (-free, free)),
+        ({"penalty_factor": factor}, (-limited, limited)),
+        ({"C": np.inf, "lower": -limited}, (-limited, free)),
     ):
-        assert kind(warning_of(X, y, **options)) == expected(*sides)
+        assert kind_of(warning_of(X, y, **options)) == expected(*limits)
 
 
 # -- real and large tables -------------------------------------------------------------
@@ -177,11 +172,11 @@ def test_overlapping_classes_have_no_separation(data):
     assert warning_of(*data(), **UNPENALISED) is None
 
 
-def test_separation_names_the_feature():
+def test_separation_warning_names_the_feature():
     X, y = endometrial()
     sentence = warning_of(X, y, **UNPENALISED)
     assert "the feature 'x0' separates" in sentence
-    assert kind(sentence) == "quasi-complete"
+    assert kind_of(sentence) == "quasi-complete"
     X, y, _ = sex2()
     twice = np.repeat(X, 2, axis=0), np.repeat(y, 2)
     assert "the feature 'x5' separates" in warning_of(*twice, **UNPENALISED)
@@ -191,14 +186,14 @@ def test_separation_names_the_feature():
 def test_separation_of_many_classes_is_found(load):
     X, y = load(return_X_y=True)
     expected = "quasi-complete" if load is load_iris else "complete"
-    assert kind(warning_of(X, y, **UNPENALISED)) == expected
+    assert kind_of(warning_of(X, y, **UNPENALISED)) == expected
 
 
-def test_separation_of_sparse_rows_with_more_columns_is_found():
+def test_separation_of_sparse_x_with_more_columns_than_rows_is_found():
     rng = np.random.default_rng(0)
     X = sp.random(60, 200, density=0.2, random_state=0, format="csr")
     y = rng.integers(0, 2, 60)
-    assert kind(warning_of(X, y, **UNPENALISED)) == "complete"
+    assert kind_of(warning_of(X, y, **UNPENALISED)) == "complete"
 
 
 @pytest.mark.parametrize(
@@ -241,7 +236,7 @@ def test_separation_ignores_rows_without_weight(chunks):
     assert warning_of(X, y, **options) is None
 
 
-def test_separation_names_five_of_many_features():
+def test_separation_warning_names_five_of_many_features():
     X = np.random.default_rng(0).normal(size=(60, 7))
     sentence = warning_of(X, X.sum(axis=1) > 0, **UNPENALISED)
     five = r"a combination of ('x\d', ){4}'x\d' and 2 more separates"
@@ -268,9 +263,6 @@ def test_inference_refuses_separated_classes(place):
 
 X = np.asarray([[1.0, 0], [2, 1], [3, 0], [4, 1], [2, 0], [3, 1]])
 Y = np.asarray([0, 0, 1, 1, 0, 1])
-in_chunks_too = pytest.mark.parametrize(
-    "chunks", [None, (4, 2)], ids=["in memory", "chunks"]
-)
 
 
 def test_penalised_fit_does_not_warn_of_separation():
@@ -283,23 +275,23 @@ def test_penalised_fit_does_not_warn_of_separation():
 def test_penalised_features_do_not_separate(l1_ratio, chunks):
     options = {"l1_ratio": l1_ratio, "chunks": chunks}
     sentence = warning_of(X, Y, penalty_factor=[0, 1], **options)
-    assert kind(sentence) == "complete"
+    assert kind_of(sentence) == "complete"
     assert "the feature 'x0' separates" in sentence
     assert sentence.endswith("Use a penalty_factor above 0 for all features.")
     assert warning_of(X, Y, penalty_factor=[1, 0], **options) is None
     assert warning_of(X, Y, **options) is None
 
 
-@in_chunks_too
-@pytest.mark.parametrize("name", ["lower", "upper"])
-def test_separation_respects_bounds(name, chunks):
-    options, up = {"C": np.inf, "chunks": chunks, name: 0.0}, name == "lower"
-    assert kind(warning_of(X if up else -X, Y, **options)) == "complete"
-    assert warning_of(X[:, :1] if not up else -X[:, :1], Y, **options) is None
+@pytest.mark.parametrize("chunks", [None, (4, 2)], ids=["in memory", "chunks"])
+@pytest.mark.parametrize(("name", "sign"), [("lower", 1), ("upper", -1)])
+def test_separation_respects_bounds(name, sign, chunks):
+    options = {"C": np.inf, "chunks": chunks, name: 0.0}
+    assert kind_of(warning_of(sign * X, Y, **options)) == "complete"
+    assert warning_of(-sign * X[:, :1], Y, **options) is None
 
 
 @pytest.mark.parametrize("fit_intercept", [True, False])
-def test_features_with_bounds_on_all_sides_do_not_separate(fit_intercept):
+def test_features_with_two_bounds_do_not_separate(fit_intercept):
     options = {"C": np.inf, "lower": -1.0, "upper": 1.0}
     assert warning_of(X, Y, fit_intercept=fit_intercept, **options) is None
 
@@ -354,14 +346,14 @@ def with_a_rare_event():
     return rows, event.astype(int)
 
 
-def of_classes(rows, event, form=np.asarray):
-    third = (np.arange(36) % 3 == 0) & (rows[:, 1] == 0)
+def fit_one_vs_rest(rows, event, form=np.asarray):
+    is_third = (np.arange(36) % 3 == 0) & (rows[:, 1] == 0)
     return xlr.LogisticRegression(C=np.inf, multi_class="ovr").fit(
-        form(rows), np.where(third, 2, event)
+        form(rows), np.where(is_third, 2, event)
     )
 
 
-def of_a_rare_level(rows, event):
+def fit_labels_with_a_rare_level(rows, event):
     """Fit a feature whose coefficient is small in units of its standard deviation."""
     rng = np.random.default_rng(0)
     others = np.column_stack([rng.normal(size=3000), np.zeros(3000)])
@@ -371,14 +363,16 @@ def of_a_rare_level(rows, event):
     )
 
 
-MANY = {
+MANY_MODELS = {
     "bootstrap": lambda rows, event: xlr.bootstrap(
         xlr.LogisticRegression(C=np.inf), rows, event, n_resamples=20, random_state=0
     ),
-    "one against the rest": of_classes,
-    "chunks": lambda *given: of_classes(*given, lambda X: in_chunks(X, (10, 26))),
-    "a rare level": of_a_rare_level,
-    "labels": lambda rows, event: xlr.MultiLabelLogisticRegression(C=np.inf).fit(
+    "one-vs-rest": fit_one_vs_rest,
+    "one-vs-rest of chunks": lambda rows, event: fit_one_vs_rest(
+        rows, event, lambda X: in_chunks(X, (10, 26))
+    ),
+    "a rare level": fit_labels_with_a_rare_level,
+    "multi-label": lambda rows, event: xlr.MultiLabelLogisticRegression(C=np.inf).fit(
         rows, np.column_stack([event, rows[:, 0] > np.linspace(-2, 2, 36), event])
     ),
     "path": lambda rows, event: xlr.logistic_path(
@@ -387,14 +381,14 @@ MANY = {
 }
 
 
-@pytest.mark.parametrize("kind", list(MANY))
+@pytest.mark.parametrize("kind", list(MANY_MODELS))
 def test_quasi_complete_separation_of_many_models_names_the_feature(kind):
     counted = r"^(At least )?\d+ of \d+ models have no finite .* first of them, "
     start = "^There is no finite estimate: " if kind == "path" else counted
     with pytest.warns(
         xlr.SeparationWarning, match=start + "the feature 'x1' separates"
     ):
-        MANY[kind](*with_a_rare_event())
+        MANY_MODELS[kind](*with_a_rare_event())
 
 
 def test_many_models_with_finite_estimates_do_not_warn():

@@ -25,11 +25,14 @@ SHARES = {
     for k in (2, 3, 5)
 }
 COUNTS = RNG.integers(0, 9, (N, 3))
-SIZES = (30, 0, 41, 19)
+CHUNK_SIZES = (30, 0, 41, 19)
 
 
 def repeated(rows, shares, weights):
-    """Return rows, labels and weights with each row once for each class."""
+    """Return rows, labels and weights with each row once for each class.
+
+    The weight of a row in a class is its share of the class times its weight.
+    """
     n, k = shares.shape
     labels = np.tile(np.arange(k), n)
     weights = (weights[:, None] * shares).reshape(-1)
@@ -49,18 +52,18 @@ def repeated(rows, shares, weights):
         (np.inf, 0.0, "newton-cholesky"),
     ],
 )
-def test_soft_fit_is_that_of_repeated_rows(k, C, l1_ratio, solver):
+def test_soft_fit_equals_that_of_repeated_rows(k, C, l1_ratio, solver):
     options = {"C": C, "l1_ratio": l1_ratio, "solver": solver, "tol": 1e-9}
     Z = (X - X.mean(axis=0)) / X.std(axis=0)
-    model = xlr.LogisticRegression(max_iter=10_000, **options)
-    soft = model.fit(Z, xlr.soft_labels(SHARES[k]), WEIGHTS)
-    value, coef, intercept = soft.history_["objective"][-1], soft.coef_, soft.intercept_
+    soft = xlr.LogisticRegression(max_iter=10_000, **options)
+    soft.fit(Z, xlr.soft_labels(SHARES[k]), WEIGHTS)
     assert soft.converged_
     hard = xlr.LogisticRegression(C=C, l1_ratio=l1_ratio, tol=1e-11)
     hard.fit(*repeated(Z, SHARES[k], WEIGHTS))
-    np.testing.assert_allclose(coef, hard.coef_, atol=1e-6)
-    np.testing.assert_allclose(intercept, hard.intercept_, atol=1e-6)
-    assert value == pytest.approx(hard.history_["objective"][-1], rel=1e-9)
+    np.testing.assert_allclose(soft.coef_, hard.coef_, atol=1e-6)
+    np.testing.assert_allclose(soft.intercept_, hard.intercept_, atol=1e-6)
+    values = [model.history_["objective"][-1] for model in (soft, hard)]
+    assert values[0] == pytest.approx(values[1], rel=1e-9)
 
 
 @pytest.mark.parametrize("k", SHARES)
@@ -82,14 +85,13 @@ def test_soft_labels_of_zeros_and_ones_give_the_fit_of_labels():
         np.testing.assert_allclose(soft.coef_, hard.coef_, rtol=1e-6)
 
 
-def test_shares_of_trials_and_counts_are_those_of_glm():
+def test_soft_labels_of_counts_and_shares_agree_with_glm():
     counts = COUNTS[:, :2] + 1
     trials = counts.sum(axis=1)
-    as_counts = xlr.soft_labels(counts, ["failure", "success"])
     glm = sm.GLM(counts[:, ::-1], sm.add_constant(X), sm.families.Binomial())
     glm = glm.fit(tol=1e-14)
     for y, weights in (
-        (as_counts, None),
+        (xlr.soft_labels(counts, ["failure", "success"]), None),
         (xlr.soft_labels(counts[:, 1] / trials), trials),
         (xlr.soft_labels(counts[:, ::-1], ["success", "failure"]), None),
     ):
@@ -106,41 +108,35 @@ def test_shares_of_trials_and_counts_are_those_of_glm():
     assert model.classes_.tolist() == ["failure", "success"]
 
 
-def test_clusters_of_rows_of_trials_are_the_sandwich_of_glm():
+def test_covariance_clustered_by_rows_of_trials_is_the_sandwich_of_glm():
     counts = COUNTS[:, :2] + 1
     glm = sm.GLM(counts[:, ::-1], sm.add_constant(X), sm.families.Binomial())
     glm = glm.fit(tol=1e-14, cov_type="HC0")
-    y, n, (rows, k) = xlr.soft_labels(counts), counts.sum(), (N, X.shape[1] + 1)
+    y = xlr.soft_labels(counts)
     model = xlr.LogisticRegression(C=np.inf, tol=1e-10).fit(X, y)
     results = xlr.infer(model, X, y, cov_type="cluster", groups=range(N))
-    factor = rows / (rows - 1) * (n - 1) / (n - k)
+    n_trials, n_parameters = counts.sum(), P + 1
+    factor = N / (N - 1) * (n_trials - 1) / (n_trials - n_parameters)
     np.testing.assert_allclose(results.cov_params(), factor * glm.cov_params(), 1e-6)
 
 
 @pytest.mark.parametrize("k", SHARES)
-def test_soft_inference_is_that_of_repeated_rows(k):
+def test_soft_inference_equals_that_of_repeated_rows(k):
     y = xlr.soft_labels(SHARES[k])
     model = xlr.LogisticRegression(C=np.inf, tol=1e-10)
-    rows, labels, weights = repeated(X, SHARES[k], WEIGHTS)
+    hard_data = repeated(X, SHARES[k], WEIGHTS)
     groups = np.arange(N)
-    for options, again in (
+    for soft_options, hard_options in (
         ({}, {}),
         (
             {"cov_type": "cluster", "groups": groups},
             {"cov_type": "cluster", "groups": np.repeat(groups, k)},
         ),
     ):
-        soft = xlr.infer(
-            model.fit(X, y, WEIGHTS), X, y, WEIGHTS, **options, keep_data=True
-        )
-        hard = xlr.infer(
-            model.fit(rows, labels, weights),
-            rows,
-            labels,
-            weights,
-            **again,
-            keep_data=True,
-        )
+        model.fit(X, y, WEIGHTS)
+        soft = xlr.infer(model, X, y, WEIGHTS, **soft_options, keep_data=True)
+        model.fit(*hard_data)
+        hard = xlr.infer(model, *hard_data, **hard_options, keep_data=True)
         for name in ("params", "bse", "llf", "llnull", "effective_df"):
             np.testing.assert_allclose(
                 getattr(soft, name), getattr(hard, name), rtol=1e-6
@@ -170,10 +166,11 @@ def test_soft_fit_gives_the_same_model_on_every_library(place, dtype, assert_clo
     [
         (2, csr_array, np.asarray),
         (3, lambda X: pd.DataFrame(X, columns=list("abc")), pd.DataFrame),
-        (3, lambda X: in_chunks(X, SIZES), lambda P: in_chunks(P, SIZES)),
-        (2, lambda X: in_chunks(X, SIZES), np.asarray),
+        (3, lambda X: in_chunks(X, CHUNK_SIZES), lambda P: in_chunks(P, CHUNK_SIZES)),
+        (2, lambda X: in_chunks(X, CHUNK_SIZES), np.asarray),
         (3, np.asarray, np.ndarray.tolist),
     ],
+    ids=["sparse", "pandas", "dask", "dask, labels in memory", "list of labels"],
 )
 @pytest.mark.filterwarnings("ignore:P has other chunks")
 def test_soft_fit_gives_the_same_model_for_every_kind_of_rows(k, form, labels_form):

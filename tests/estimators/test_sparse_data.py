@@ -66,8 +66,8 @@ def test_sparse_duplicates_and_unsorted_indices_are_summed(index):
     X, y = words()
     rows, columns = np.nonzero(np.ones_like(X))
     half = np.ravel(X) / 2
-    places = tuple(np.tile(v, 2).astype(index) for v in (rows, columns))
-    twice = sp.coo_array((np.tile(half, 2), places), shape=X.shape)
+    coordinates = tuple(np.tile(v, 2).astype(index) for v in (rows, columns))
+    twice = sp.coo_array((np.tile(half, 2), coordinates), shape=X.shape)
     unsorted = sp.csr_array(
         (X[:, ::-1].ravel(), columns[::-1].astype(index), np.arange(401) * 60),
         shape=X.shape,
@@ -112,14 +112,14 @@ def test_sparse_fit_has_the_dtype_of_a_dense_fit(dtype):
 
 
 @pytest.mark.parametrize("l1_ratio", [0.0, 1.0])
-def test_sparse_matrix_without_entries_leaves_the_intercept(l1_ratio):
+def test_sparse_matrix_without_entries_has_only_an_intercept(l1_ratio):
     y = np.arange(30) % 3 == 0
     model = xlr.LogisticRegression(l1_ratio=l1_ratio).fit(sp.csr_array((30, 4)), y)
     np.testing.assert_array_equal(model.coef_, 0.0)
     np.testing.assert_allclose(model.intercept_, np.log(10 / 20), atol=1e-6)
 
 
-def test_sparse_fit_of_many_rows_is_that_of_dense_rows():
+def test_sparse_fit_of_many_rows_reaches_the_minimum_of_dense_x():
     rng = np.random.default_rng(1)
     X = scattered(rng, 40_000, 50, density=0.2)
     y = (X @ rng.normal(size=50) + rng.logistic(size=40_000) > 0).astype(int)
@@ -130,7 +130,7 @@ def test_sparse_fit_of_many_rows_is_that_of_dense_rows():
         assert model.history_["objective"][-1] <= least * (1 + 1e-9)
 
 
-def test_sparse_fit_of_more_features_than_rows_is_that_of_dense_x():
+def test_sparse_fit_of_more_features_than_rows_equals_that_of_dense_x():
     rng = np.random.default_rng(2)
     X = scattered(rng, 300, 5000, density=0.1)
     y = (X[:, :20].sum(axis=1) + 0.1 * rng.normal(size=300) > 1).astype(int)
@@ -160,7 +160,7 @@ def test_sparse_fit_takes_a_few_times_the_memory_of_x():
     assert peak < 3 * stored + 30 * vector
 
 
-def test_model_of_sparse_x_is_pickled_and_converted():
+def test_model_of_sparse_x_predicts_the_same_after_pickling_and_conversion():
     X, y = words()
     model = xlr.LogisticRegression().fit(sp.csr_array(X), y)
     again = pickle.loads(pickle.dumps(model))
@@ -173,7 +173,7 @@ def test_model_of_sparse_x_is_pickled_and_converted():
     )
 
 
-def test_sparse_fit_of_columns_of_all_sizes_is_that_of_dense_rows():
+def test_sparse_fit_of_columns_on_all_scales_reaches_the_minimum_of_dense_x():
     X, y = load_breast_cancer(return_X_y=True)
     for data in (X, np.concatenate([X * 1e9, X * 1e-9], axis=1)):
         values = [
@@ -184,7 +184,10 @@ def test_sparse_fit_of_columns_of_all_sizes_is_that_of_dense_rows():
 
 
 def dated(distance: float, dtype: str = "float64", n_classes: int = 2):
-    """Return a date far from zero, in standard deviations, and a category."""
+    """Return X with a date and a category, and labels that depend on both.
+
+    ``distance`` is the mean of the date in standard deviations.
+    """
     rng = np.random.default_rng(3)
     date, category = rng.normal(size=300), rng.integers(0, 10, 300)
     X = np.column_stack([3 * (date + distance), np.eye(10)[category]])
@@ -209,7 +212,7 @@ DISTANCES = [("float64", 1e4), ("float64", 1e9), ("float32", 1e3)]
         (3, 0.5, "active-set"),
     ],
 )
-def test_sparse_fit_with_a_far_column_is_that_of_dense_rows(
+def test_sparse_fit_with_a_far_column_reaches_the_minimum_of_dense_x(
     dtype, distance, n_classes, l1_ratio, solver
 ):
     X, y = dated(distance, dtype, n_classes)
@@ -221,25 +224,27 @@ def test_sparse_fit_with_a_far_column_is_that_of_dense_rows(
         for data in (sp.csr_array(X), X)
     ]
     assert fits[0].converged_
-    least = [fit.history_["objective"][-1] for fit in fits]
-    assert least[0] == pytest.approx(least[1], rel=1e-8 if exact else 1e-6)
+    values = [fit.history_["objective"][-1] for fit in fits]
+    assert values[0] == pytest.approx(values[1], rel=1e-8 if exact else 1e-6)
 
 
 @pytest.mark.parametrize(("dtype", "distance"), DISTANCES)
-def test_sparse_paths_and_folds_with_a_far_column_are_those_of_dense_x(dtype, distance):
+def test_sparse_paths_and_folds_with_a_far_column_equal_those_of_dense_x(
+    dtype, distance
+):
     X, y = dated(distance, dtype)
     tol, rtol = (1e-8, 1e-7) if dtype == "float64" else (1e-5, 1e-4)
-    ours, dense = (
+    sparse, dense = (
         xlr.logistic_path(data, y, n_Cs=6, tol=tol) for data in (sp.csr_array(X), X)
     )
-    assert ours.converged.all()
-    np.testing.assert_allclose(ours.objective, dense.objective, rtol=rtol)
+    assert sparse.converged.all()
+    np.testing.assert_allclose(sparse.objective, dense.objective, rtol=rtol)
     for l1_ratio in (0.0, 1.0):
-        ours, dense = (
+        sparse, dense = (
             xlr.LogisticRegressionCV(
                 Cs=[0.1, 1, 10], l1_ratios=[l1_ratio], cv=3, tol=tol
             ).fit(data, y)
             for data in (sp.csr_array(X), X)
         )
-        assert ours.C_ == dense.C_
-        np.testing.assert_allclose(ours.scores_, dense.scores_, rtol=rtol)
+        assert sparse.C_ == dense.C_
+        np.testing.assert_allclose(sparse.scores_, dense.scores_, rtol=rtol)

@@ -1,4 +1,4 @@
-"""Zeros and coefficients of L1 fits against glum and skglm, on real data."""
+"""Elastic-net fits and paths against glum and skglm, on real data."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def by_skglm(X, y, C, l1_ratio):
         return model.fit(X, y)
 
 
-def objective(coef, intercept, X, y, C, l1_ratio) -> float:
+def elastic_net_objective(coef, intercept, X, y, C, l1_ratio) -> float:
     """Return F, by NumPy."""
     logits = X @ np.ravel(coef) + float(np.ravel(intercept)[0])
     penalty = l1_ratio * np.abs(coef) + (1 - l1_ratio) / 2 * np.square(coef)
@@ -60,17 +60,16 @@ def objective(coef, intercept, X, y, C, l1_ratio) -> float:
 @pytest.mark.parametrize(
     ("peer", "l1_ratio"), [(by_glum, 1.0), (by_glum, 0.5), (by_skglm, 1.0)]
 )
-def test_lasso_is_that_of_glum_and_skglm(name, C, peer, l1_ratio):
+def test_elastic_net_agrees_with_glum_and_skglm(name, C, peer, l1_ratio):
     X, y = two_classes(name)
     theirs = peer(X, y, C, l1_ratio)
-    for ours in (
-        xlr.LogisticRegression(C=C, l1_ratio=l1_ratio, tol=1e-10).fit(X, y),
-        xlr.LogisticRegression(
-            C=C, l1_ratio=l1_ratio, tol=1e-10, solver="active-set"
-        ).fit(X, y),
-    ):
-        found = objective(ours.coef_, ours.intercept_, X, y, C, l1_ratio)
-        expected = objective(theirs.coef_, theirs.intercept_, X, y, C, l1_ratio)
+    for solver in ("auto", "active-set"):
+        ours = xlr.LogisticRegression(C=C, l1_ratio=l1_ratio, tol=1e-10, solver=solver)
+        ours.fit(X, y)
+        found = elastic_net_objective(ours.coef_, ours.intercept_, X, y, C, l1_ratio)
+        expected = elastic_net_objective(
+            theirs.coef_, theirs.intercept_, X, y, C, l1_ratio
+        )
         assert found <= expected * (1 + 1e-12)
         assert expected <= found * (1 + 1e-9)
         coef = np.ravel(theirs.coef_)
@@ -79,12 +78,12 @@ def test_lasso_is_that_of_glum_and_skglm(name, C, peer, l1_ratio):
         np.testing.assert_allclose(ours.coef_[0], coef, atol=1e-5)
 
 
-def test_path_is_that_of_glum():
+def test_path_agrees_with_glum():
     X, y = two_classes("breast_cancer")
     path = xlr.logistic_path(X, y, n_Cs=15, tol=1e-10)
     for C, coef, intercept in zip(path.Cs[1:], path.coefs[1:], path.intercepts[1:]):
         theirs = by_glum(X, y, C, 1.0)
-        found = objective(coef, intercept, X, y, C, 1.0)
-        expected = objective(theirs.coef_, theirs.intercept_, X, y, C, 1.0)
+        found = elastic_net_objective(coef, intercept, X, y, C, 1.0)
+        expected = elastic_net_objective(theirs.coef_, theirs.intercept_, X, y, C, 1.0)
         assert found <= expected * (1 + 1e-12)
         np.testing.assert_allclose(coef[0], theirs.coef_, atol=1e-4)

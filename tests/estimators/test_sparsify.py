@@ -1,4 +1,4 @@
-"""Conversions of coefficients to a sparse matrix and back."""
+"""Conversions of coefficients to a sparse matrix and back to an array."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FITS = {
     "ovr": lambda X: xlr.LogisticRegression(multi_class="ovr").fit(X, Y),
     "cv": lambda X: xlr.LogisticRegressionCV(Cs=[0.1], cv=2).fit(X, Y),
     "firth": lambda X: xlr.FirthLogisticRegression().fit(X, Y > 0),
-    "labels": lambda X: xlr.MultiLabelLogisticRegression().fit(X, np.eye(3)[Y]),
+    "multi-label": lambda X: xlr.MultiLabelLogisticRegression().fit(X, np.eye(3)[Y]),
 }
 METHODS = ["decision_function", "predict", "predict_proba", "predict_log_proba"]
 
@@ -46,10 +46,10 @@ def test_sparsified_model_predicts_the_same(kind, place, dtype, assert_close):
     assert_close(model.coef_, coef)
 
 
-def test_fit_after_sparsify_is_dense():
+def test_warm_start_and_inference_take_sparsified_coefficients():
     model = FITS["binary"](X)
     coef = model.coef_
-    model.sparsify().fit(X, Y > 0)  # with warm_start
+    model.sparsify().fit(X, Y > 0)
     np.testing.assert_allclose(model.coef_, coef, rtol=1e-4)
     sparse = xlr.infer(model.sparsify(), X, Y > 0).params
     dense = xlr.infer(model.densify(), X, Y > 0).params
@@ -65,6 +65,6 @@ def test_sparsified_model_converts_to_sklearn():
 
 
 @pytest.mark.parametrize("method", ["sparsify", "densify"])
-def test_sparsify_needs_a_fit(method):
+def test_sparsify_and_densify_need_a_fit(method):
     with pytest.raises(NotFittedError):
         getattr(xlr.LogisticRegression(), method)()
