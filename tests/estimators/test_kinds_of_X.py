@@ -236,10 +236,9 @@ def inference(cov_type: str, y: np.ndarray = TWO, estimator: Any = LR, **options
         model = clone(estimator).set_params(tol=kind.tol)
         labels, weights = kind.rows(y), kind.rows(WEIGHTS)
         model.fit(features, labels, sample_weight=weights)
-        if cov_type == "cluster":
-            options.setdefault("groups", kind.rows(GROUPS))
+        groups = {"groups": kind.rows(GROUPS)} if cov_type == "cluster" else {}
         results = xlr.infer(
-            model, features, labels, weights, cov_type=cov_type, **options
+            model, features, labels, weights, cov_type=cov_type, **groups | options
         )
         names = ("params", "bse", "pvalues", "llf", "llnull", "nobs", "df_resid")
         found = {name: getattr(results, name) for name in names}

@@ -76,13 +76,14 @@ def test_cv_fold_that_lacks_a_class_uses_the_offset_of_the_other_classes():
         search = xlr.LogisticRegressionCV(Cs=[1.0], cv=FOLDS, tol=1e-9).fit(
             X, y, offset=OFFSETS
         )
-    train, _ = next(iter(FOLDS.split(X)))
-    kept = np.unique(y[train])
-    C, offset = 1.0, OFFSETS[train][:, kept]
-    found = search.coefs_paths_[0, 0, 0, :, :4][kept]
-    if kept.size == 2:  # the penalty of a sigmoid is twice that of two logits
-        C, offset = 2.0, offset[:, 1] - offset[:, 0]
-        found = found[1:] - found[:1]
+    trains = [train for train, _ in FOLDS.split(X)]
+    fold = next(i for i, train in enumerate(trains) if np.unique(y[train]).size == 2)
+    train, kept = trains[fold], np.unique(y[trains[fold]])
+    offset = OFFSETS[train][:, kept]
+    found = search.coefs_paths_[fold, 0, 0, :, :4][kept]
+    # The penalty of a sigmoid is twice that of two logits.
+    C, offset = 2.0, offset[:, 1] - offset[:, 0]
+    found = found[1:] - found[:1]
     model = xlr.LogisticRegression(C=C, tol=1e-9)
     model.fit(X[train], y[train], offset=offset)
     np.testing.assert_allclose(found, model.coef_, atol=1e-6)
