@@ -249,7 +249,7 @@ def test_curvature_is_the_second_derivative(kind, xp, place, dtype, assert_close
 
 @pytest.mark.slow_on_jax
 def test_curvature_of_a_certain_class_is_not_negative(xp, place):
-    """Its diagonal is a difference of nearly equal numbers, which weights round."""
+    """The diagonal p - p² is a difference of equal numbers, and weights round both."""
     logits = np.where(np.arange(N_CLASSES) == 0, 60.0, 0.0) * np.ones((50, 1, 1))
     targets = place(np.zeros((50, 1)))
     curvature = SoftmaxLoss(N_CLASSES).curvature(place(logits), targets, xp=xp)
