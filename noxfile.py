@@ -23,7 +23,7 @@ nox.options.sessions = ["tests"]
 
 PROJECT = nox.project.load_toml("pyproject.toml")
 LOWEST_PYTHON = PROJECT["project"]["requires-python"].removeprefix(">=")
-# The order in which to read them.
+# Scripts in the order in which to read them.
 EXAMPLES = [
     "quickstart",
     "two_gaussians",
@@ -114,7 +114,7 @@ def minimums(session: nox.Session) -> None:
     needed = [*PROJECT["project"]["dependencies"], *groups("test")]
     # matplotlib 3.9 uses names that pyparsing 3.3 deprecates.
     session.install("-e.", *map(lowest, needed), *groups("torch"), "pyparsing<3.3")
-    # The checks of the old scikit-learn need the second variable; xlr does not.
+    # The estimator checks of this scikit-learn need SCIPY_ARRAY_API; xlr does not.
     env = {"XLR_TEST_BACKENDS": "numpy,torch", "SCIPY_ARRAY_API": "1"}
     session.run("pytest", *session.posargs, env=env)
 
@@ -154,7 +154,7 @@ def typing(session: nox.Session) -> None:
 @nox.session
 def examples(session: nox.Session) -> None:
     """Run every example; ``nox -s examples -- --backend torch`` on another library."""
-    session.install(".[dask,plot]", "statsmodels")  # one example uses its table
+    session.install(".[dask,plot]", "statsmodels")  # election.py reads its table
     library = dict(zip(session.posargs, session.posargs[1:])).get("--backend")
     if library in ("torch", "jax"):
         session.install(*groups(library))

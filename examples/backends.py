@@ -49,7 +49,7 @@ def find_backend(name: str) -> Backend:
     return Backend(name, xp, array_api_compat.device(empty))
 
 
-def host(values: Any) -> np.ndarray:
+def to_numpy(values: Any) -> np.ndarray:
     """Copy an array of any library to NumPy."""
     if array_api_compat.is_torch_array(values):
         return values.cpu().numpy()

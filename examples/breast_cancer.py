@@ -14,7 +14,7 @@ from __future__ import annotations
 import warnings
 
 import numpy as np
-from backends import host
+from backends import to_numpy
 from common import Tutorial, heading, plt, timed
 from sklearn.datasets import load_breast_cancer, load_digits
 from sklearn.exceptions import ConvergenceWarning
@@ -45,15 +45,15 @@ X, X_test = scaler.transform(X), scaler.transform(X_test)
 print(f"{len(y)} training rows, {len(y_test)} test rows, {X.shape[1]} features")
 
 
-def fit(model, values):
+def timed_fit(model, X):
     """Return the seconds of a fit, after a first one that loads and compiles code.
 
     The 200 steps end before the optimum on purpose, so their warning is ignored.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        model.fit(values, y)
-        return timed(lambda: model.fit(values, y))[1]
+        model.fit(X, y)
+        return timed(lambda: model.fit(X, y))[1]
 
 
 # -- three fits, three reports ---------------------------------------------------------
@@ -70,9 +70,9 @@ models = {
 }
 predicted = {}
 for name, model in models.items():
-    there = (lambda values: values) if model is sklearn else place
-    seconds = fit(model, there(X))
-    predicted[name] = host(model.predict(there(X_test)))
+    convert = np.asarray if model is sklearn else place
+    seconds = timed_fit(model, convert(X))
+    predicted[name] = to_numpy(model.predict(convert(X_test)))
     heading(f"{name}: {1e3 * seconds:.1f} ms")
     report = classification_report(
         y_test, predicted[name], target_names=cancer.target_names, digits=4
@@ -104,10 +104,10 @@ figure.suptitle("The 188 tumours of the test set")
 tutorial.save(figure, "confusion")
 
 # Both methods minimise the same F, penalty included.
-descent_too = xlr.LogisticRegression(**{**descent.get_params(), "C": default.C})
-fit(descent_too, place(X))
+penalised_descent = xlr.LogisticRegression(**{**descent.get_params(), "C": default.C})
+timed_fit(penalised_descent, place(X))
 figure, ax = plt.subplots(figsize=(6, 4), layout="constrained")
-LossCurveDisplay.from_estimator(descent_too, against="seconds", ax=ax)
+LossCurveDisplay.from_estimator(penalised_descent, against="seconds", ax=ax)
 LossCurveDisplay.from_estimator(default, against="seconds", ax=ax, marker="o")
 ax.set(title="F on the training rows, C=1", ylim=(0, None))
 tutorial.save(figure, "loss_curves")
@@ -121,7 +121,7 @@ Cs = [0.001, 0.01, 0.1, 1.0, 10.0, 100.0]
 coefs, scores = [], []
 for C in Cs:
     model = xlr.LogisticRegression(C=C).fit(place(X), y)
-    coefs.append(host(model.coef_)[0])
+    coefs.append(to_numpy(model.coef_)[0])
     scores.append((model.score(place(X), y), model.score(place(X_test), y_test)))
     print(
         f"  {C:>8g}{np.linalg.norm(coefs[-1]):>10.3f}"
@@ -155,10 +155,10 @@ for multi_class in ("multinomial", "ovr"):
         f"  {multi_class:<12} test accuracy {model.score(place(D_test), d_test):.4f}, "
         f"{seconds:.3f} s"
     )
-shown = host(model.predict(place(D_test)))
+predicted_digits = to_numpy(model.predict(place(D_test)))
 figure, ax = plt.subplots(figsize=(6, 5.4), layout="constrained")
 ConfusionMatrixDisplay.from_predictions(
-    d_test, shown, cmap="Blues", colorbar=False, ax=ax
+    d_test, predicted_digits, cmap="Blues", colorbar=False, ax=ax
 )
 ax.grid(visible=False)
 ax.set_title("Ten one-vs-rest models, 594 digits of the test set")
@@ -166,7 +166,7 @@ tutorial.save(figure, "digits")
 
 # -- comparison with the published figures ---------------------------------------------
 
-own, _, theirs = (np.mean(labels == y_test) for labels in predicted.values())
-tutorial.compare("accuracy, gradient descent", 0.9734, own, 5e-5)
-tutorial.compare("accuracy, scikit-learn", 0.9787, theirs, 5e-5)
+accuracies = [np.mean(labels == y_test) for labels in predicted.values()]
+tutorial.compare("accuracy, gradient descent", 0.9734, accuracies[0], 5e-5)
+tutorial.compare("accuracy, scikit-learn", 0.9787, accuracies[2], 5e-5)
 tutorial.finish()

@@ -52,20 +52,20 @@ def docstrings(library: str) -> set[str]:
             module = importlib.import_module(name)
         except ImportError:  # this version of the library lacks the module
             continue
-        offered = vars(module)
-        for public in offered.get("__all__", list(offered)):
-            found = offered.get(public)
-            home = getattr(found, "__module__", None) or library
-            if callable(found) and home.startswith(library):
-                texts.add(NAMES.sub(" ", inspect.getdoc(found) or ""))
+        values = vars(module)
+        for public in values.get("__all__", list(values)):
+            value = values.get(public)
+            origin = getattr(value, "__module__", None) or library
+            if callable(value) and origin.startswith(library):
+                texts.add(NAMES.sub(" ", inspect.getdoc(value) or ""))
     return {text for text in texts if len(text) > 200}
 
 
 corpus = {library: sorted(docstrings(library)) for library in MODULES}
 texts = [text for library in corpus for text in corpus[library]]
-labels = np.repeat(list(corpus), [len(found) for found in corpus.values()])
-for library, found in corpus.items():
-    print(f"  {library:<8} {len(found):>5} docstrings")
+labels = np.repeat(list(corpus), [len(entries) for entries in corpus.values()])
+for library, entries in corpus.items():
+    print(f"  {library:<8} {len(entries):>5} docstrings")
 train, test, y, y_test = train_test_split(
     texts, labels, test_size=0.3, random_state=0, stratify=labels
 )
@@ -77,16 +77,16 @@ words = TfidfVectorizer(sublinear_tf=True, token_pattern=r"[A-Za-z_]{2,}", min_d
 X, X_test = words.fit_transform(train), words.transform(test)
 print(f"{X.shape[0]} texts, {X.shape[1]} words, {X.nnz / X.shape[0]:.0f} per text")
 model = xlr.LogisticRegression(C=10)
-theirs = SklearnLogisticRegression(C=10)
-for name, each in {"xlr": model, "scikit-learn": theirs}.items():
-    each.fit(X, y)
-    _, seconds = timed(lambda each=each: each.fit(X, y))
-    score = each.score(X_test, y_test)
+sklearn = SklearnLogisticRegression(C=10)
+for name, fitted in {"xlr": model, "scikit-learn": sklearn}.items():
+    fitted.fit(X, y)
+    _, seconds = timed(lambda fitted=fitted: fitted.fit(X, y))
+    score = fitted.score(X_test, y_test)
     print(f"  {name:<12} {1e3 * seconds:>7.0f} ms, test accuracy {score:.3f}")
 
 pipeline = make_pipeline(words, model)
-guess = "Return a sorted copy of an array."
-print(f"  {guess!r}: {pipeline.predict([guess])[0]}")
+sentence = "Return a sorted copy of an array."
+print(f"  {sentence!r}: {pipeline.predict([sentence])[0]}")
 
 vocabulary = words.get_feature_names_out()
 figure, axes = plt.subplots(1, 3, figsize=(10, 4.6), layout="constrained")
@@ -103,19 +103,20 @@ tutorial.save(figure, "words")
 
 heading("How few words are enough")
 path = xlr.logistic_path(X, y, n_Cs=25)
-scores, used = [], []
+scores, n_words = [], []
 for coef, intercept in zip(path.coefs, path.intercepts):
     logits = X_test @ coef.T + intercept
     scores.append(np.mean(path.classes[logits.argmax(axis=1)] == y_test))
-    used.append(np.any(coef != 0, axis=0).sum())
+    n_words.append(np.any(coef != 0, axis=0).sum())
 for i in range(0, len(scores), 4):
-    print(f"  C={path.Cs[i]:<9.3g} {used[i]:>5} words, test accuracy {scores[i]:.3f}")
+    print(f"  C={path.Cs[i]:<9.3g} {n_words[i]:>5} words, ", end="")
+    print(f"test accuracy {scores[i]:.3f}")
 print(f"  {path.seconds.sum():.1f} s for {len(scores)} models")
 
 figure, ax = plt.subplots(figsize=(6, 4), layout="constrained")
-ax.plot(used, scores, "o-", color=COLOURS[0], label="L1, along the path")
-every = np.mean(model.predict(X_test) == y_test)
-ax.axhline(every, color=COLOURS[1], ls="--", label=f"L2, all {X.shape[1]} words")
+ax.plot(n_words, scores, "o-", color=COLOURS[0], label="L1, along the path")
+l2_score = model.score(X_test, y_test)
+ax.axhline(l2_score, color=COLOURS[1], ls="--", label=f"L2, all {X.shape[1]} words")
 ax.set(xlabel="words with a non-zero coefficient", ylabel="test accuracy")
 ax.set_title("A few words suffice for most of the accuracy")
 ax.legend()

@@ -14,7 +14,7 @@ from __future__ import annotations
 import warnings
 
 import numpy as np
-from backends import host
+from backends import to_numpy
 from common import COLOURS, Tutorial, heading, plt, scatter
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import confusion_matrix
@@ -24,7 +24,7 @@ from xlr.datasets import load_exam_marks, load_study_hours
 from xlr.plotting import LossCurveDisplay
 
 tutorial = Tutorial.start(__file__, __doc__)
-where = {"xp": tutorial.backend.xp, "device": tutorial.backend.device}
+on_backend = {"xp": tutorial.backend.xp, "device": tutorial.backend.device}
 
 # -- the sigmoid and the loss ----------------------------------------------------------
 
@@ -58,18 +58,18 @@ tutorial.save(figure, "losses")
 # -- one feature: hours ----------------------------------------------------------------
 
 heading("Hours studied, and who passed")
-X, y = load_study_hours(return_X_y=True, **where)
+X, y = load_study_hours(return_X_y=True, **on_backend)
 hours = xlr.LogisticRegression(C=np.inf).fit(X, y)
-slope, intercept = host(hours.coef_)[0, 0], host(hours.intercept_)[0]
-print(f"  log-odds of passing = {intercept:.4f} + {slope:.4f} x hours")
-print(f"  each further hour multiplies the odds by {np.exp(slope):.3f}")
-even = -intercept / slope
+coef, intercept = to_numpy(hours.coef_)[0, 0], to_numpy(hours.intercept_)[0]
+print(f"  log-odds of passing = {intercept:.4f} + {coef:.4f} x hours")
+print(f"  each further hour multiplies the odds by {np.exp(coef):.3f}")
+even = -intercept / coef
 print(f"  even odds at {even:.3f} hours; accuracy {hours.score(X, y):.4f}")
 
 figure, ax = plt.subplots(figsize=(6, 4), layout="constrained")
 grid = np.linspace(0, 7, 200)[:, None]
 ax.plot(grid, hours.predict_proba(grid)[:, 1], color="black", label="P(passed)")
-x, passed = host(X)[:, 0], host(y)
+x, passed = to_numpy(X)[:, 0], to_numpy(y)
 for label, name in enumerate(["failed", "passed"]):
     ax.scatter(
         x[passed == label],
@@ -88,8 +88,8 @@ tutorial.save(figure, "hours")
 
 heading("Marks in two exams, and who was admitted")
 marks = load_exam_marks()
-mean, deviation = marks.data.mean(axis=0), marks.data.std(axis=0, ddof=1)
-X = tutorial.backend.place((marks.data - mean) / deviation)
+mean, std = marks.data.mean(axis=0), marks.data.std(axis=0, ddof=1)
+X = tutorial.backend.place((marks.data - mean) / std)
 y = tutorial.backend.place(marks.target)
 n = len(marks.target)
 
@@ -114,7 +114,7 @@ newton = xlr.LogisticRegression(C=np.inf).fit(X, y)
 optimum = newton.history_["objective"][-1]
 print(f"  {newton.solver_}, {newton.n_iter_[0]} iterations: loss {optimum:.16f}")
 
-tn, fp, fn, tp = confusion_matrix(marks.target, host(descent.predict(X))).ravel()
+tn, fp, fn, tp = confusion_matrix(marks.target, to_numpy(descent.predict(X))).ravel()
 print(f"  true positives {tp}, true negatives {tn}, ", end="")
 print(f"false positives {fp}, false negatives {fn}")
 
@@ -127,9 +127,9 @@ tutorial.save(figure, "loss_curves")
 figure, ax = plt.subplots(figsize=(6, 5), layout="constrained")
 scatter(ax, marks.data, marks.target, list(marks.target_names))
 # Even odds where b + w1 z1 + w2 z2 = 0, for standardised marks z.
-(w1, w2), b = host(descent.coef_)[0], host(descent.intercept_)[0]
+(w1, w2), b = to_numpy(descent.coef_)[0], to_numpy(descent.intercept_)[0]
 exam_1 = np.asarray([30.0, 100.0])
-exam_2 = mean[1] - deviation[1] * (b + w1 * (exam_1 - mean[0]) / deviation[0]) / w2
+exam_2 = mean[1] - std[1] * (b + w1 * (exam_1 - mean[0]) / std[0]) / w2
 ax.plot(exam_1, exam_2, color="black", label="decision line")
 ax.set(
     xlabel="marks in exam 1",
@@ -152,7 +152,7 @@ published = {
 }
 for step, loss in published.items():
     tutorial.compare(f"loss at step {step:,}", loss, losses[step], 1e-13)
-ours = [host(descent.intercept_)[0], *host(descent.coef_)[0]]
+ours = [to_numpy(descent.intercept_)[0], *to_numpy(descent.coef_)[0]]
 tutorial.compare("beta", [1.71840913, 4.01281584, 3.74381917], ours, 1e-8)
 tutorial.compare("TP, TN, FP, FN", [55, 34, 6, 5], [tp, tn, fp, fn], 0)
 tutorial.compare("accuracy", 0.89, descent.score(X, y), 1e-12)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import warnings
 
 import numpy as np
-from backends import host
+from backends import to_numpy
 from common import COLOURS, SHADES, Tutorial, heading, plt, scatter
 from sklearn.datasets import load_iris, make_classification, make_moons
 from sklearn.exceptions import ConvergenceWarning
@@ -42,10 +42,10 @@ points, labels = make_classification(
 X, y = place(points), place(labels)
 
 
-def line(model):
+def parameters_as_text(model):
     """Return the coefficients and the intercept of a model as text."""
-    coef = ", ".join(f"{w:.8f}" for w in host(model.coef_)[0])
-    return f"w = [{coef}], b = {float(host(model.intercept_)[0]):.8f}"
+    coef = ", ".join(f"{w:.8f}" for w in to_numpy(model.coef_)[0])
+    return f"w = [{coef}], b = {float(to_numpy(model.intercept_)[0]):.8f}"
 
 
 def draw_probability(ax, model, data, classes, names):
@@ -97,13 +97,15 @@ with warnings.catch_warnings():
     plain.fit(X, y)
     ridge.fit(X, y)
 for name, model in (("no penalty", plain), ("L2, lam=0.01", ridge)):
-    print(f"  {name:<14}{line(model)}, accuracy {model.score(X, labels):.4f}")
+    accuracy = model.score(X, labels)
+    print(f"  {name:<14}{parameters_as_text(model)}, accuracy {accuracy:.4f}")
 
 optimum = xlr.LogisticRegression(C=1e10).fit(X, y)
 sklearn = SklearnLogisticRegression(C=1e10).fit(points, labels)
 heading("At the optimum, C=1e10")
 for name, model, data in (("xlr", optimum, X), ("scikit-learn", sklearn, points)):
-    print(f"  {name:<14}{line(model)}, accuracy {model.score(data, labels):.4f}")
+    accuracy = model.score(data, labels)
+    print(f"  {name:<14}{parameters_as_text(model)}, accuracy {accuracy:.4f}")
 print("  scikit-learn's lbfgs stops at a gradient below 1e-4, xlr at one below 1e-6.")
 
 figure, ax = plt.subplots(figsize=(6, 4), layout="constrained")
@@ -130,19 +132,20 @@ heading("Exercises 1 and 2: three species of iris")
 iris = load_iris()
 ovr = xlr.LogisticRegression(multi_class="ovr").fit(place(iris.data), iris.target)
 softmax = xlr.LogisticRegression().fit(place(iris.data), iris.target)
-wrapped = OneVsRestClassifier(
+sklearn_ovr = OneVsRestClassifier(
     SklearnLogisticRegression(solver="newton-cholesky", tol=1e-8)
 ).fit(iris.data, iris.target)
 for name, model in (("one-vs-rest", ovr), ("softmax", softmax)):
     print(f"  {name:<12}accuracy {model.score(place(iris.data), iris.target):.4f}")
-ours = host(ovr.predict_proba(place(iris.data)))
-apart = np.abs(ours - wrapped.predict_proba(iris.data)).max()
-print(f"  one-vs-rest and OneVsRestClassifier: probabilities differ by {apart:.1e}")
+proba = to_numpy(ovr.predict_proba(place(iris.data)))
+difference = np.abs(proba - sklearn_ovr.predict_proba(iris.data)).max()
+print("  one-vs-rest and OneVsRestClassifier: probabilities differ by ", end="")
+print(f"{difference:.1e}")
 flower = place(iris.data[70:71])
 for name, model in (("one-vs-rest", ovr), ("softmax", softmax)):
-    shares = host(model.predict_proba(flower))[0]
-    shown = ", ".join(f"{n} {p:.3f}" for n, p in zip(iris.target_names, shares))
-    print(f"  flower 70 by {name}: {shown}")
+    proba = to_numpy(model.predict_proba(flower))[0]
+    species = ", ".join(f"{n} {p:.3f}" for n, p in zip(iris.target_names, proba))
+    print(f"  flower 70 by {name}: {species}")
 
 # -- exercise 3: the threshold ---------------------------------------------------------
 
@@ -151,15 +154,14 @@ figure, ax = plt.subplots(figsize=(6, 4.2), layout="constrained")
 display = ThresholdDisplay.from_estimator(optimum, X, labels, ax=ax)
 ax.set_title("Precision against recall")
 tutorial.save(figure, "threshold")
-probability = host(optimum.predict_proba(X))[:, 1]
+proba = to_numpy(optimum.predict_proba(X))[:, 1]
 print(f"  {'threshold':>10}{'precision':>11}{'recall':>9}{'F1':>9}")
 for threshold in (0.5, display.best_threshold):
-    chosen = probability >= threshold
-    scores = [score(labels, chosen) for score in (precision_score, recall_score)]
-    print(
-        f"  {threshold:>10.4f}{scores[0]:>11.4f}{scores[1]:>9.4f}"
-        f"{f1_score(labels, chosen):>9.4f}"
-    )
+    predicted = proba >= threshold
+    precision = precision_score(labels, predicted)
+    recall = recall_score(labels, predicted)
+    f1 = f1_score(labels, predicted)
+    print(f"  {threshold:>10.4f}{precision:>11.4f}{recall:>9.4f}{f1:>9.4f}")
 
 # -- exercise 4: a curved boundary -----------------------------------------------------
 
@@ -196,13 +198,13 @@ tutorial.save(figure, "moons")
 # -- comparison with the published figures ---------------------------------------------
 
 published = [1.00110855, 4.18271976, -0.88552683]
-ours = [*host(optimum.coef_)[0], host(optimum.intercept_)[0]]
+ours = [*to_numpy(optimum.coef_)[0], to_numpy(optimum.intercept_)[0]]
 theirs = [*sklearn.coef_[0], sklearn.intercept_[0]]
 # scikit-learn stopped at the published figures; xlr continues to the optimum.
 tutorial.compare("w, b by xlr", published, ours, 1e-3)
 tutorial.compare("w, b by scikit-learn", published, theirs, 1e-6)
 tutorial.compare("accuracy", 0.93, optimum.score(X, labels), 1e-12)
 # multi_class="ovr" fits the same models as OneVsRestClassifier.
-tutorial.compare("one-vs-rest, largest difference", 0, apart, 1e-4)
+tutorial.compare("one-vs-rest, largest difference", 0, difference, 1e-4)
 tutorial.compare("moons, cubic beats the line", 1, float(cubic_score > line_score), 0)
 tutorial.finish()

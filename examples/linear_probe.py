@@ -19,7 +19,7 @@ from typing import Any
 
 import array_api_compat
 import numpy as np
-from backends import Backend, find_backend, host
+from backends import Backend, find_backend, to_numpy
 
 import xlr
 
@@ -60,25 +60,26 @@ class Embeddings:
     def __init__(self, dimensions: int, n_classes: int) -> None:
         rng = np.random.default_rng(0)
         # The variance falls as 1 / j along random directions.
-        width = (1 + np.arange(dimensions)) ** -0.5
-        turn, _ = np.linalg.qr(rng.standard_normal((dimensions, dimensions)))
-        self._mix = np.float32((turn * width).T)
+        std = (1 + np.arange(dimensions)) ** -0.5
+        rotation, _ = np.linalg.qr(rng.standard_normal((dimensions, dimensions)))
+        self._root = np.float32((rotation * std).T)  # of the covariance
         centres = rng.standard_normal((n_classes, dimensions), dtype=np.float32)
         self._centres = centres * DISTANCE / np.float32(2 * dimensions) ** 0.5
-        self._often = rng.dirichlet(np.full(n_classes, 5.0))  # unequal frequencies
+        self._frequencies = rng.dirichlet(np.full(n_classes, 5.0))
 
     def draw(self, n_rows: int, seed: int, backend: Backend) -> tuple[Any, Any]:
         """Draw rows and their classes, as arrays of the backend."""
         rng = np.random.default_rng(seed)
-        y = rng.choice(len(self._often), size=n_rows, p=self._often)
+        n_classes = len(self._frequencies)
+        y = rng.choice(n_classes, size=n_rows, p=self._frequencies)
         # Include every class, if there are enough rows.
-        y[: len(self._often)] = np.arange(len(self._often))[:n_rows]
-        parts = []
+        y[:n_classes] = np.arange(n_classes)[:n_rows]
+        blocks = []
         for rows in slices(n_rows):
-            size = len(y[rows]), self._mix.shape[0]
+            size = len(y[rows]), self._root.shape[0]
             noise = rng.standard_normal(size, dtype=np.float32)
-            parts.append(backend.place((noise + self._centres[y[rows]]) @ self._mix))
-        return backend.xp.concat(parts), backend.place(y)
+            blocks.append(backend.place((noise + self._centres[y[rows]]) @ self._root))
+        return backend.xp.concat(blocks), backend.place(y)
 
 
 def slices(n_rows: int) -> Iterator[slice]:
@@ -96,11 +97,11 @@ def top_k_accuracy(model: Any, X: Any, y: Any, ks: tuple[int, ...]) -> list[floa
         classes = xp.arange(
             scores.shape[1], dtype=y.dtype, device=array_api_compat.device(y)
         )
-        is_own = y[rows][:, None] == classes
-        own = xp.sum(xp.where(is_own, scores, xp.zeros_like(scores)), axis=1)
-        above = host(xp.sum(xp.astype(scores > own[:, None], xp.int32), axis=1))
+        is_true = y[rows][:, None] == classes
+        own = xp.sum(xp.where(is_true, scores, xp.zeros_like(scores)), axis=1)
+        n_above = to_numpy(xp.sum(xp.astype(scores > own[:, None], xp.int32), axis=1))
         for k in ks:
-            hits[k] += (above < k).sum()
+            hits[k] += (n_above < k).sum()
     return [hits[k] / X.shape[0] for k in ks]
 
 
@@ -122,15 +123,15 @@ def choose_penalty(X: Any, y: Any, options: argparse.Namespace) -> float:
     n_rows = min(options.choose_on, X.shape[0])
     print(f"Choosing C on {n_rows:,} rows, with 5 values of C and 3 folds:")
     grid = np.logspace(-3, 1, 5)
-    search = xlr.LogisticRegressionCV(Cs=grid, cv=3, tol=options.tol)
+    cv = xlr.LogisticRegressionCV(Cs=grid, cv=3, tol=options.tol)
     started = perf_counter()
-    search.fit(X[:n_rows, :], y[:n_rows])
-    losses = -search.scores_.mean(axis=0)
+    cv.fit(X[:n_rows, :], y[:n_rows])
+    losses = -cv.scores_.mean(axis=0)
     for C, loss in zip(grid, losses.reshape(-1)):
-        chosen = "  <- chosen" if search.C_ == C else ""
+        chosen = "  <- chosen" if cv.C_ == C else ""
         print(f"  C={C:<7g} log-loss {loss:.4f}{chosen}")
     print(f"  in {perf_counter() - started:.1f} s")
-    return float(search.C_)
+    return float(cv.C_)
 
 
 def main() -> None:
@@ -138,8 +139,8 @@ def main() -> None:
     options = read_options()
     backend = find_backend(options.backend)
     print(f"Arrays: {backend.name} on {backend.device}")
-    made = Embeddings(options.dimensions, options.classes)
-    X, y = made.draw(options.rows, 1, backend)
+    embeddings = Embeddings(options.dimensions, options.classes)
+    X, y = embeddings.draw(options.rows, 1, backend)
     n_bytes = 4 * X.shape[0] * X.shape[1]
     print(
         f"X: {X.shape[0]:,} x {X.shape[1]:,}, {options.classes:,} classes, "
@@ -157,13 +158,12 @@ def main() -> None:
         f"{seconds:.1f} s in {model.n_iter_[0]} iterations of {model.solver_}; "
         f"converged: {model.converged_}"
     )
-    more = peak_bytes(backend) - before
-    print(f"Additional peak memory during the fit: {more / n_bytes:.2f} times X")
+    additional = peak_bytes(backend) - before
+    print(f"Additional peak memory during the fit: {additional / n_bytes:.2f} times X")
 
-    one, five = top_k_accuracy(
-        model, *made.draw(options.test_rows, 2, backend), ks=(1, 5)
-    )
-    print(f"\nOn {options.test_rows:,} new rows: top-1 {one:.3f}, top-5 {five:.3f}")
+    X_test, y_test = embeddings.draw(options.test_rows, 2, backend)
+    top_1, top_5 = top_k_accuracy(model, X_test, y_test, ks=(1, 5))
+    print(f"\nOn {options.test_rows:,} new rows: top-1 {top_1:.3f}, top-5 {top_5:.3f}")
 
 
 if __name__ == "__main__":

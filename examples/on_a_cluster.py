@@ -30,7 +30,7 @@ import xlr
 
 N_FEATURES, N_FILES = 10, 10
 # Change in the log-odds of a purchase per unit of each number.
-TRUTH = np.linspace(1, -1, N_FEATURES) ** 3
+COEF = np.linspace(1, -1, N_FEATURES) ** 3
 INTERCEPT = -2.0
 
 
@@ -48,7 +48,7 @@ def write_files(folder: Path, n_rows: int) -> None:
     rng = da.random.default_rng(0)
     chunk = n_rows // N_FILES
     X = rng.normal(size=(n_rows, N_FEATURES), chunks=(chunk, N_FEATURES))
-    probability = 1 / (1 + da.exp(-(X @ TRUTH + INTERCEPT)))
+    probability = 1 / (1 + da.exp(-(X @ COEF + INTERCEPT)))
     y = rng.uniform(size=n_rows, chunks=chunk) < probability
     da.to_npy_stack(folder / "X", X)
     da.to_npy_stack(folder / "y", y)
@@ -98,7 +98,7 @@ def main(folder: Path, n_rows: int) -> None:
     results = xlr.infer(unpenalised, X, y)
     header = ("", "truth", "estimate", "standard error", "difference")
     print("  {:<12}{:>10}{:>12}{:>17}{:>16}".format(*header))
-    truth = [INTERCEPT, *TRUTH]
+    truth = [INTERCEPT, *COEF]
     for name, true, estimate, error in zip(
         results.names, truth, results.params, results.bse
     ):
@@ -114,12 +114,13 @@ def main(folder: Path, n_rows: int) -> None:
 
     heading("The memory of this process")
     model = xlr.LogisticRegression(tol=1e-10)
-    there, peak = with_peak(lambda: clone(model).fit(X, y))
+    remote, peak = with_peak(lambda: clone(model).fit(X, y))
     print(f"  a fit on the cluster                    {peak:>6.0f} MB at most")
-    here, peak = with_peak(lambda: clone(model).fit(*da.compute(X, y)))
+    local, peak = with_peak(lambda: clone(model).fit(*da.compute(X, y)))
     print(f"  a fit to all rows, loaded here          {peak:>6.0f} MB at most")
-    apart = np.abs(there.coef_ - here.coef_).max()
-    print(f"The coefficients differ by at most {apart:.0e}; tol is {there.tol:.0e}.")
+    difference = np.abs(remote.coef_ - local.coef_).max()
+    print(f"The coefficients differ by at most {difference:.0e}; ", end="")
+    print(f"tol is {model.tol:.0e}.")
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from __future__ import annotations
 import warnings
 
 import numpy as np
-from backends import host
+from backends import to_numpy
 from common import COLOURS, WRONG, Tutorial, heading, plt, scatter, timed
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression as SklearnLogisticRegression
@@ -47,7 +47,7 @@ learning_rate = 5e-5 * 2 * N
 steps = 300_000 if tutorial.full else 10_000
 
 heading(f"Gradient ascent, {steps:,} steps of 5e-5")
-climber = xlr.LogisticRegression(
+ascent = xlr.LogisticRegression(
     C=np.inf,  # no penalty
     solver="gradient-descent",
     learning_rate=learning_rate,
@@ -57,19 +57,19 @@ climber = xlr.LogisticRegression(
 )
 print(f"  {'steps':>8}{'log-likelihood':>18}{'intercept':>12}{'coefficients':>22}")
 seconds = 0.0
-climb = []
+log_likelihoods = []
 for part in range(1, 11):
     with warnings.catch_warnings():
         # The steps end before the optimum on purpose.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        _, elapsed = timed(lambda: climber.fit(X, y))
+        _, elapsed = timed(lambda: ascent.fit(X, y))
     seconds += elapsed
     # The history of each fit starts with the end of the last one.
-    climb.append(-2 * N * climber.history_["objective"][1:])
-    coef = np.array2string(host(climber.coef_)[0], precision=6)
+    log_likelihoods.append(-2 * N * ascent.history_["objective"][1:])
+    coef = np.array2string(to_numpy(ascent.coef_)[0], precision=6)
     print(
-        f"  {part * climber.max_iter:>8,}{climb[-1][-1]:>18.6f}"
-        f"{host(climber.intercept_)[0]:>12.6f}{coef:>22}",
+        f"  {part * ascent.max_iter:>8,}{log_likelihoods[-1][-1]:>18.6f}"
+        f"{to_numpy(ascent.intercept_)[0]:>12.6f}{coef:>22}",
         flush=True,
     )
 print(f"  {seconds:.1f} s")
@@ -83,16 +83,16 @@ _, newton_seconds = timed(lambda: newton.fit(X, y))
 liblinear = SklearnLogisticRegression(C=1e15, solver="liblinear")
 _, liblinear_seconds = timed(lambda: liblinear.fit(points, labels))
 rows = [
-    (f"xlr gradient descent, {steps:,} steps", climber, seconds),
+    (f"xlr gradient descent, {steps:,} steps", ascent, seconds),
     (f"xlr {newton.solver_}", newton, newton_seconds),
     ("scikit-learn liblinear", liblinear, liblinear_seconds),
 ]
 print(f"  {'':<38}{'intercept':>12}{'coefficients':>26}{'accuracy':>10}{'seconds':>9}")
 for name, model, elapsed in rows:
     fitted = points if model is liblinear else X
-    coef = np.array2string(host(model.coef_)[0], precision=6)
+    coef = np.array2string(to_numpy(model.coef_)[0], precision=6)
     print(
-        f"  {name:<38}{host(model.intercept_)[0]:>12.6f}{coef:>26}"
+        f"  {name:<38}{to_numpy(model.intercept_)[0]:>12.6f}{coef:>26}"
         f"{model.score(fitted, labels):>10.4f}{elapsed:>9.4f}"
     )
 print(
@@ -108,12 +108,12 @@ ax.set(xlabel="$x_1$", ylabel="$x_2$", title="5,000 points from each Gaussian")
 ax.legend(markerscale=3)
 tutorial.save(figure, "data")
 
-right = host(newton.predict(X)) == labels
+right = to_numpy(newton.predict(X)) == labels
 figure, ax = plt.subplots(figsize=(6, 4.5), layout="constrained")
 style = {"s": 6, "linewidths": 0}
 ax.scatter(*points[right].T, c="0.7", label=f"correct ({right.sum():,})", **style)
 ax.scatter(*points[~right].T, c=WRONG, label=f"wrong ({(~right).sum():,})", **style)
-(w1, w2), b = host(newton.coef_)[0], host(newton.intercept_)[0]
+(w1, w2), b = to_numpy(newton.coef_)[0], to_numpy(newton.intercept_)[0]
 ends = np.asarray(ax.get_xlim())
 ax.plot(ends, -(b + w1 * ends) / w2, color="black", lw=1, label="decision line")
 ax.set(xlabel="$x_1$", ylabel="$x_2$", title="Correct and wrong predictions", xlim=ends)
@@ -121,9 +121,9 @@ ax.legend(markerscale=3)
 tutorial.save(figure, "right_and_wrong")
 
 figure, ax = plt.subplots(figsize=(6, 4), layout="constrained")
-climb = np.concatenate(climb)
+log_likelihoods = np.concatenate(log_likelihoods)
 taken = np.arange(1, steps + 1)
-ax.plot(taken, climb, color=COLOURS[0], label="gradient ascent")
+ax.plot(taken, log_likelihoods, color=COLOURS[0], label="gradient ascent")
 best = -2 * N * newton.history_["objective"][-1]
 ax.axhline(best, color="black", ls=":", label=f"maximum, {best:.2f}")
 ax.set(xlabel="step", ylabel="log-likelihood", xscale="log", title="Gradient ascent")
@@ -139,14 +139,14 @@ tutorial.save(figure, "newton")
 
 published = [-14.09225541, -5.05899648, 8.28955762]
 if tutorial.full:
-    ours = [host(climber.intercept_)[0], *host(climber.coef_)[0]]
+    ours = [to_numpy(ascent.intercept_)[0], *to_numpy(ascent.coef_)[0]]
     tutorial.compare("gradient ascent", published, ours, 1e-7)
 else:
     print(
         "\nThis short run made 10,000 of the 300,000 steps. --full makes them all, and"
         "\ncompares the result with the published one to seven digits."
     )
-ours = [host(newton.intercept_)[0], *host(newton.coef_)[0]]
+ours = [to_numpy(newton.intercept_)[0], *to_numpy(newton.coef_)[0]]
 tutorial.compare("maximum", published, ours, 1e-4)
 ours = [liblinear.intercept_[0], *liblinear.coef_[0]]
 tutorial.compare("liblinear", [-13.99400797, -5.02712572, 8.23286799], ours, 1e-5)

@@ -59,7 +59,7 @@ def docstrings(tree: ast.Module) -> Iterator[tuple[int, str]]:
             yield node.body[0].lineno, text
 
 
-def sentences(source: str) -> Iterator[tuple[int, str]]:
+def texts_of(source: str) -> Iterator[tuple[int, str]]:
     """Yield the line and the text of comments, strings and names of tests."""
     kinds = {tokenize.COMMENT, tokenize.STRING}
     kinds.add(getattr(tokenize, "FSTRING_MIDDLE", None))  # from Python 3.12 on
@@ -70,7 +70,7 @@ def sentences(source: str) -> Iterator[tuple[int, str]]:
             yield token.start[0], token.string.replace("_", " ")
 
 
-def found_in(path: Path) -> Iterator[tuple[int, str]]:
+def offences(path: Path) -> Iterator[tuple[int, str]]:
     """Yield the line and a message for each offence in a file."""
     source = path.read_text(encoding="utf-8")
     texts = enumerate(source.splitlines(), 1)
@@ -78,7 +78,7 @@ def found_in(path: Path) -> Iterator[tuple[int, str]]:
         for line, text in docstrings(ast.parse(source)):
             if (first := re.match(r"\w*", text)[0]) in PRONOUNS:
                 yield line, f"A docstring begins with {first!r}; name its object."
-        texts = sentences(source)
+        texts = texts_of(source)
     for start, text in texts:
         for match in PATTERN.finditer(text):
             line = start + text[: match.start()].count("\n")
@@ -95,7 +95,7 @@ def main() -> int:
     for path in sorted(paths):
         if {"output", "results"} & set(path.parts) or path == Path(__file__):
             continue
-        for line, message in found_in(path):
+        for line, message in offences(path):
             n_found += 1
             print(f"{path.relative_to(ROOT)}:{line}: {message}")
     return int(n_found > 0)

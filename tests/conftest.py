@@ -35,8 +35,8 @@ from xlr import arrays
 
 # XLA compiles for every shape, which takes most of the time of a test on JAX. Workers
 # and later runs share the compiled code.
-COMPILED = Path(__file__).parents[1] / ".pytest_cache" / "jax"
-os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(COMPILED))
+JAX_CACHE = Path(__file__).parents[1] / ".pytest_cache" / "jax"
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(JAX_CACHE))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 
 # pip installs the OpenCL runtime here; dpnp needs it to find the CPU.
@@ -179,7 +179,7 @@ def _is_absent(item: pytest.Item) -> bool:
 
 
 def _is_covered(item: pytest.Item) -> bool:
-    """Return whether tests on other libraries, dtypes and devices cover this one."""
+    """Return whether the same test on another library, dtype or device suffices."""
     backend, dtype = _backend_and_dtype(item)
     if any(map(item.get_closest_marker, SKIPPED_MARKS.get(backend, ()))):
         return True
@@ -252,7 +252,7 @@ PARAMETERS = [
 
 @pytest.fixture
 def in_this_thread() -> Iterator[None]:
-    """Set Dask's cheapest scheduler for a test."""
+    """Run Dask's tasks in the thread of the test, its cheapest scheduler."""
     import dask
 
     with dask.config.set(scheduler="synchronous"):
@@ -261,7 +261,11 @@ def in_this_thread() -> Iterator[None]:
 
 @pytest.fixture(params=PARAMETERS)
 def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Backend:
-    """Return a backend that computes itself; torch does so as on a device."""
+    """Return a library on a device; torch computes itself there.
+
+    xlr would read torch tensors in host memory as NumPy arrays. This fixture prevents
+    that, so that the tests run the code that runs on a GPU.
+    """
     backend = make_backend(request.param)
     if backend.name == "torch":
         view = functools.partial(arrays.numpy_view, differentiable=True)
@@ -309,7 +313,7 @@ def no_open_figures() -> Iterator[None]:
 
 
 def to_numpy(x: Any) -> np.ndarray:
-    """Copy an array of any backend to NumPy, without the code under test."""
+    """Copy an array of any library to NumPy, without the code under test."""
     if array_api_compat.is_torch_array(x):
         return x.cpu().numpy()
     if array_api_compat.is_cupy_array(x):

@@ -9,8 +9,8 @@ refuses or does not define:
 - arrays on a device other than the current one, of two devices.
 
 As in CuPy, ``linalg`` raises no error: where it fails, it returns other numbers. Each
-wait for the device goes through ``wait``, which counts in ``waits``. The stand-in does
-not show the rounding of cuBLAS and cuSOLVER, compilation of kernels, memory or speed.
+wait for the device goes through ``wait``, which tests replace. The stand-in does not
+show the rounding of cuBLAS and cuSOLVER, compilation of kernels, memory or speed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ import importlib.machinery
 import inspect
 import sys
 import threading
-from collections import Counter
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -28,25 +27,23 @@ import numpy as np
 from scipy.linalg import cho_solve, lapack
 
 SIGNATURES = Path(__file__).with_name("cupy_signatures.txt")
-KINDS = "?bhilqBHILQefdFD"  # dtypes that CuPy has kernels for
-
-waits: Counter[str] = Counter()
+DTYPE_CODES = "?bhilqBHILQefdFD"  # dtypes that CuPy has kernels for
 
 
-def wait(way: str) -> None:
-    """Count a transfer to the host, or a shape that depends on values."""
-    waits[way] += 1
+def wait(cause: str) -> None:
+    """Do nothing where CuPy waits: for a transfer, or a shape that values decide."""
 
 
 # -- devices ------------------------------------------------------------------------
 
-_current = threading.local()
+_thread = threading.local()
 
 
-def _stack() -> list[int]:
-    if not hasattr(_current, "devices"):
-        _current.devices = [0]
-    return _current.devices
+def _device_stack() -> list[int]:
+    """Return the ids of this thread's devices; the last one is current."""
+    if not hasattr(_thread, "devices"):
+        _thread.devices = [0]
+    return _thread.devices
 
 
 class Device:
@@ -55,7 +52,7 @@ class Device:
     mem_info = (2**33, 2**34)
 
     def __init__(self, device: Device | int | None = None) -> None:
-        self.id = _stack()[-1] if device is None else int(device)
+        self.id = _device_stack()[-1] if device is None else int(device)
 
     def __int__(self) -> int:
         return self.id
@@ -70,11 +67,11 @@ class Device:
         return f"<CUDA Device {self.id}>"
 
     def __enter__(self) -> Device:
-        _stack().append(self.id)
+        _device_stack().append(self.id)
         return self
 
     def __exit__(self, *_: object) -> None:
-        _stack().pop()
+        _device_stack().pop()
 
     def synchronize(self) -> None:
         wait("synchronize")
@@ -172,7 +169,7 @@ class ndarray:  # noqa: N801
     def astype(self, dtype: Any, copy: bool = True) -> ndarray:
         if not copy and self.dtype == dtype:
             return self
-        return ndarray(_operand(self).astype(_known(dtype)))
+        return ndarray(_operand(self).astype(_supported(dtype)))
 
     def scatter_add(self, slices: Any, value: Any) -> None:
         np.add.at(self._values, _index(slices), _operand(value))
@@ -230,8 +227,9 @@ for _dunder, _name in BINARY.items():
 # -- functions ----------------------------------------------------------------------
 
 
-def _known(dtype: Any) -> Any:
-    if dtype is not None and np.dtype(dtype).char not in KINDS:
+def _supported(dtype: Any) -> Any:
+    """Return a dtype, or raise an error if CuPy has no kernels for it."""
+    if dtype is not None and np.dtype(dtype).char not in DTYPE_CODES:
         raise ValueError(f"Unsupported dtype {np.dtype(dtype)}")
     return dtype
 
@@ -244,7 +242,7 @@ def _array(obj: Any, dtype: Any = None, copy: bool | None = True, **_: Any) -> n
     if isinstance(obj, list | tuple):
         obj = _operand(obj)
     values = np.array(obj, dtype=dtype)
-    _known(values.dtype)
+    _supported(values.dtype)
     return ndarray(values)
 
 
@@ -268,7 +266,9 @@ def _potrs(L: ndarray, b: ndarray, lower: bool) -> ndarray:
     return b
 
 
-def _that_waits(name: str) -> Any:
+def _waiting(name: str) -> Any:
+    """Return a function of NumPy that waits, because values decide its shape."""
+
     def function(*args: Any, **kwargs: Any) -> Any:
         wait(name)
         return getattr(np, name)(*args, **kwargs)
@@ -286,25 +286,26 @@ def _take(a: Any, indices: Any, axis: Any = None) -> Any:
     return np.take(a, indices, axis=axis, mode="wrap")
 
 
-OWN = {
+# Functions that NumPy computes in another way or under another name.
+DIFFERENT = {
     "take": _take,
     "where": _where,
     "concat": np.concatenate,
     "permute_dims": np.transpose,
     "linalg.cholesky": _cholesky,
-    **{name: _that_waits(name) for name in ("bincount", "nonzero", "unique")},
+    **{name: _waiting(name) for name in ("bincount", "nonzero", "unique")},
 }
 
 
-def _bound(name: str, signature: str) -> Any:
+def _with_signature(name: str, signature: str) -> Any:
     """Return a function with CuPy's signature and NumPy's arithmetic."""
-    made: dict[str, Any] = {}
-    exec(f"def f{signature}: ...", made)
-    binds = inspect.signature(made["f"]).bind
+    names: dict[str, Any] = {}
+    exec(f"def f{signature}: ...", names)
+    bind = inspect.signature(names["f"]).bind
     if name in ("array", "asarray"):
         compute, prepare = {"array": _array, "asarray": _asarray}[name], lambda x: x
     else:
-        compute, prepare = OWN.get(name), _operand
+        compute, prepare = DIFFERENT.get(name), _operand
     if compute is None:
         compute = np
         for part in name.split("."):
@@ -312,10 +313,10 @@ def _bound(name: str, signature: str) -> Any:
 
     def function(*args: Any, **kwargs: Any) -> Any:
         try:
-            binds(*args, **kwargs)
+            bind(*args, **kwargs)
         except TypeError as error:
             raise TypeError(f"cupy.{name}: {error}") from None
-        _known(kwargs.get("dtype"))
+        _supported(kwargs.get("dtype"))
         kwargs = {key: prepare(value) for key, value in kwargs.items()}
         with np.errstate(all="ignore"):
             return _result(compute(*map(prepare, args), **kwargs))
@@ -379,10 +380,10 @@ MODULES = [
 ndarray.__module__, Device.__module__ = "cupy", "cupy.cuda"
 for _line in SIGNATURES.read_text(encoding="ascii").splitlines():
     _name, _open, _rest = _line.partition("(")
-    _home = linalg if _name.startswith("linalg.") else cupy
+    _parent = linalg if _name.startswith("linalg.") else cupy
     # A name without a signature is a type or a constant of NumPy.
-    _found = _bound(_name, _open + _rest) if _open else getattr(np, _name)
-    setattr(_home, _name.rpartition(".")[2], _found)
+    _value = _with_signature(_name, _open + _rest) if _open else getattr(np, _name)
+    setattr(_parent, _name.rpartition(".")[2], _value)
 
 
 def install() -> None:

@@ -1,4 +1,4 @@
-"""Logarithms and exponentials to 320 digits, by Python's decimal module."""
+"""Arithmetic with 320 digits, by Python's decimal module."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from typing import Any
 DIGITS = decimal.Context(
     prec=320, Emax=decimal.MAX_EMAX, Emin=decimal.MIN_EMIN, traps=[]
 )
-STEP = Decimal("1e-20")
+STEP = Decimal("1e-20")  # of central differences
 
 
 def exactly(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Make a function run in these digits."""
+    """Make a function compute with 320 digits."""
 
     @functools.wraps(function)
     def run(*arguments: Any, **options: Any) -> Any:
@@ -31,15 +31,15 @@ def log1p(x: Decimal) -> Decimal:
     return (1 + x).ln() if x > Decimal("1e-40") else x - x * x / 2 + x**3 / 3
 
 
-def difference(
-    function: Callable[..., Decimal], at: tuple[Decimal, ...], *along: int
+def partial_derivative(
+    function: Callable[..., Decimal], at: tuple[Decimal, ...], *variables: int
 ) -> Decimal:
-    """Return a derivative in some variables, by central differences of 1e-20."""
-    if not along:
+    """Return a derivative in each of some variables, by central differences."""
+    if not variables:
         return function(*at)
-    first, *others = along
+    first, *others = variables
     ends = []
-    for side in (STEP, -STEP):
-        moved = tuple(z + side * (k == first) for k, z in enumerate(at))
-        ends.append(difference(function, moved, *others))
+    for step in (STEP, -STEP):
+        moved = tuple(z + step * (k == first) for k, z in enumerate(at))
+        ends.append(partial_derivative(function, moved, *others))
     return (ends[0] - ends[1]) / (2 * STEP)

@@ -14,14 +14,14 @@ __all__ = ["Exact", "mp"]
 mp = mpmath.MPContext()
 mp.dps = 50
 
-# Newton steps from a fit; each squares the error.
-STEPS = 8
+MAX_STEPS = 8  # Newton steps from a fit; each squares the error
 
 
 class Exact:
-    """F of one model, as the README states it.
+    """Objective F of one model in 50 digits, as the README states it.
 
-    Parameters are lists, one per class: the coefficients, then the intercept.
+    The parameters of a model are a list for each class, coefficients before the
+    intercept. Two classes have one list, for the second class.
 
     Parameters
     ----------
@@ -48,8 +48,8 @@ class Exact:
         penalty_factor: np.ndarray | None = None,
     ) -> None:
         n, p = X.shape
-        end = [1.0] if fit_intercept else []
-        self.rows = [[mp.mpf(v) for v in row + end] for row in X.tolist()]
+        constant = [1.0] if fit_intercept else []
+        self.rows = [[mp.mpf(v) for v in row + constant] for row in X.tolist()]
         self.y, self.n_classes = y.tolist(), int(y.max()) + 1
         weights = np.ones(n) if sample_weight is None else sample_weight
         self.weights = [mp.mpf(v) for v in weights.tolist()]
@@ -58,22 +58,19 @@ class Exact:
         self.offset = [[mp.mpf(v) for v in row] for row in offset.reshape(n, -1)]
         factors = np.ones(p) if penalty_factor is None else penalty_factor
         strengths = [mp.mpf(v) / (mp.mpf(C) * self.total) for v in factors.tolist()]
-        unpenalised = [mp.mpf(0)] * len(end)
+        unpenalised = [mp.mpf(0)] * len(constant)
         self.lasso = [mp.mpf(l1_ratio) * v for v in strengths] + unpenalised
         self.ridge = [(1 - mp.mpf(l1_ratio)) * v for v in strengths] + unpenalised
         self.n_features = p
-        self.size = p + len(end)
+        self.size = p + len(constant)
 
     def parameters(self, model: Any) -> list[list[Any]]:
         """Return the parameters of a fitted estimator."""
         columns = np.column_stack([model.coef_, model.intercept_])[:, : self.size]
         return [[mp.mpf(v) for v in column] for column in columns.tolist()]
 
-    def _points(self, w: list[list[Any]]) -> Any:
-        """Yield row, weight, class, logits, their log-sum-exp and probabilities.
-
-        Two classes have one column, for the second class.
-        """
+    def _predictions(self, w: list[list[Any]]) -> Any:
+        """Yield row, weight, class, logits, their log-sum-exp and probabilities."""
         for row, s, k, added in zip(self.rows, self.weights, self.y, self.offset):
             added = added if len(added) == len(w) else added * len(w)
             logits = [mp.fdot(row, column) + o for column, o in zip(w, added)]
@@ -87,23 +84,27 @@ class Exact:
     def value(self, w: list[list[Any]]) -> Any:
         """Return F."""
         loss = mp.fsum(
-            s * (size - logits[k]) for _, s, k, logits, size, _ in self._points(w)
+            s * (log_sum - logits[k])
+            for _, s, k, logits, log_sum, _ in self._predictions(w)
         )
         penalty = mp.fsum(
-            kappa * abs(v) + ridge / 2 * v**2
+            l1 * abs(v) + ridge / 2 * v**2
             for column in w
-            for v, kappa, ridge in zip(column, self.lasso, self.ridge)
+            for v, l1, ridge in zip(column, self.lasso, self.ridge)
         )
         return loss / self.total + penalty
 
     def derivatives(
         self, w: list[list[Any]], free: list[tuple[int, int]]
     ) -> tuple[list[list[Any]], Any]:
-        """Return the gradient of the smooth part, and the free part of the Hessian."""
-        first = len(w) == 1
+        """Return the gradient of loss and L2 penalty, and the Hessian of free pairs.
+
+        A pair is a class and a parameter of it.
+        """
+        first = len(w) == 1  # the only list of two classes is for the second class
         gradient = [[mp.mpf(0)] * self.size for _ in w]
         hessian = mp.zeros(len(free), len(free))
-        for row, s, label, _, _, p in self._points(w):
+        for row, s, label, _, _, p in self._predictions(w):
             share, p = s / self.total, p[first:]
             for k, column in enumerate(gradient):
                 residual = share * (p[k] - (label == k + first))
@@ -130,13 +131,13 @@ class Exact:
         its minimum.
         """
         w = [list(column) for column in near]
-        everything = [(k, j) for k in range(len(w)) for j in range(self.size)]
-        held = [(k, j) for k, j in everything if w[k][j] == 0 and self.lasso[j] > 0]
+        pairs = [(k, j) for k in range(len(w)) for j in range(self.size)]
+        at_zero = [(k, j) for k, j in pairs if w[k][j] == 0 and self.lasso[j] > 0]
         penalised = [a + b > 0 for a, b in zip(self.lasso, self.ridge)]
         # Equal changes to unpenalised parameters of all classes leave F unchanged.
         fixed = [(0, j) for j in range(self.size) if len(w) > 1 and not penalised[j]]
-        free = [pair for pair in everything if pair not in held + fixed]
-        for _ in range(STEPS):
+        free = [pair for pair in pairs if pair not in at_zero + fixed]
+        for _ in range(MAX_STEPS):
             gradient, hessian = self.derivatives(w, free)
             derivative = [
                 gradient[k][j] + self.lasso[j] * mp.sign(w[k][j]) for k, j in free
@@ -149,12 +150,12 @@ class Exact:
         else:
             raise AssertionError("Newton's method does not converge from this fit.")
         gradient, _ = self.derivatives(w, [])
-        assert all(abs(gradient[k][j]) <= self.lasso[j] for k, j in held)
+        assert all(abs(gradient[k][j]) <= self.lasso[j] for k, j in at_zero)
         return self.value(w)
 
     # -- optimality ----------------------------------------------------------------
 
-    def _units(self) -> tuple[list[Any], list[Any]]:
+    def _scaler(self) -> tuple[list[Any], list[Any]]:
         """Return weighted mean and standard deviation of the columns.
 
         Without an intercept, return zero and the root mean square.
@@ -170,9 +171,9 @@ class Exact:
         return means, [mp.sqrt(v) for v in squares]
 
     def optimality(self, w: list[list[Any]]) -> Any:
-        """Return the largest entry of the subgradient for standardised features."""
+        """Return the largest minimum-norm subgradient, for standardised features."""
         gradient, _ = self.derivatives(w, [])
-        means, scales = self._units()
+        means, scales = self._scaler()
         largest = mp.mpf(0)
         for column, derivative in zip(w, gradient):
             if self.size > self.n_features:
@@ -184,23 +185,23 @@ class Exact:
                 if scale == 0:  # a constant column
                     continue
                 smooth = (derivative[j] - mean * intercept) / scale
-                kappa = self.lasso[j] / scale
+                l1 = self.lasso[j] / scale
                 if column[j] == 0:
-                    least = max(abs(smooth) - kappa, mp.mpf(0))
+                    subgradient = max(abs(smooth) - l1, mp.mpf(0))
                 else:
-                    least = abs(smooth + mp.sign(column[j]) * kappa)
-                largest = max(largest, least)
+                    subgradient = abs(smooth + mp.sign(column[j]) * l1)
+                largest = max(largest, subgradient)
         return largest
 
     def rounding(self, w: list[list[Any]], eps: float) -> Any:
-        """Return the error of the optimality by rounding X, parameters and sums.
+        """Return a bound on the error of the optimality by rounding to ``eps``.
 
         To first order, a relative error of eps in each product of x and w changes a
         logit by eps sum|x w|, and a residual by at most that.
         """
-        means, scales = self._units()
+        means, scales = self._scaler()
         sizes = [mp.mpf(1)] * self.size
-        for row, s, *_ in self._points(w):
+        for row, s, *_ in self._predictions(w):
             logit = max(
                 mp.fsum(abs(x * v) for x, v in zip(row, column)) for column in w
             )

@@ -20,9 +20,9 @@ def of_unknown_sizes(array: Any) -> Any:
     """Return the array with unknown chunk sizes, as after a filter."""
     from dask import array as da
 
-    of = {"dtype": array.dtype, "meta": array._meta}
-    parts = [
-        da.from_delayed(part, (np.nan, *array.shape[1:]), **of)
-        for part in array.to_delayed().reshape(-1)
+    like_array = {"dtype": array.dtype, "meta": array._meta}
+    chunks = [
+        da.from_delayed(chunk, (np.nan, *array.shape[1:]), **like_array)
+        for chunk in array.to_delayed().reshape(-1)
     ]
-    return da.concatenate(parts, allow_unknown_chunksizes=True)
+    return da.concatenate(chunks, allow_unknown_chunksizes=True)

@@ -9,12 +9,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from xlr import arrays
-from xlr.data import (
-    DenseMatrix,
-    SparseMatrix,
-    Targets,
-    TrainingData,
-)
+from xlr.data import DenseMatrix, SparseMatrix, Targets, TrainingData
 from xlr.losses import LogisticLoss, SoftmaxLoss
 from xlr.objective import Objective
 from xlr.penalties import ElasticNetPenalty, L2Penalty, NonSmooth
@@ -31,7 +26,7 @@ def make_penalty(
     upper: Any = np.inf,
     place: Callable[..., Any] = np.asarray,
 ) -> L2Penalty | ElasticNetPenalty:
-    """Return a penalty; strengths are scalars, or one per feature or model."""
+    """Return a penalty; an argument is a number, or has one per feature or model."""
 
     def by_feature(values: Any) -> Any:
         values = np.asarray(values, dtype=float)
@@ -39,8 +34,8 @@ def make_penalty(
             values = np.broadcast_to(values, (1, 1, n_features))
         return place(values + np.zeros((1, 1, n_features)))
 
-    smooth = not np.any(l1) and np.isinf(lower).all() and np.isinf(upper).all()
-    if smooth:
+    is_smooth = not np.any(l1) and np.isinf(lower).all() and np.isinf(upper).all()
+    if is_smooth:
         return L2Penalty(by_feature(ridge))
     non_smooth = NonSmooth(*map(by_feature, (l1, lower, upper)))
     return ElasticNetPenalty(by_feature(ridge), non_smooth)

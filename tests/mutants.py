@@ -18,7 +18,7 @@ __all__ = ["ROOT", "Mutant", "mutants_of"]
 
 ROOT = Path(__file__).parent.parent
 
-SWAPPED: dict[type[ast.AST], type[ast.AST]] = {
+SWAPPED_OPERATORS: dict[type[ast.AST], type[ast.AST]] = {
     ast.Add: ast.Sub,
     ast.Sub: ast.Add,
     ast.Mult: ast.Div,
@@ -41,7 +41,7 @@ SWAPPED: dict[type[ast.AST], type[ast.AST]] = {
     ast.In: ast.NotIn,
     ast.NotIn: ast.In,
 }
-NAMES = {
+SWAPPED_NAMES = {
     "min": "max",
     "minimum": "maximum",
     "argmin": "argmax",
@@ -53,23 +53,23 @@ NAMES = {
     "log1p": "log",
     "cumsum": "cumprod",
 }
-NAMES |= {other: name for name, other in NAMES.items()}
+SWAPPED_NAMES |= {other: name for name, other in SWAPPED_NAMES.items()}
 SKIPPED = (ast.Raise, ast.Assert, ast.JoinedStr, ast.arguments)
 
 
 def changes(node: Any) -> Iterator[Callable[[], None]]:
-    """Yield functions that make each mutant of a node, in place."""
+    """Yield functions that change a node in place, one for each of its mutants."""
 
     def put(**fields: Any) -> Callable[[], None]:
         return lambda: [setattr(node, *item) for item in fields.items()] and None
 
     match node:
         case ast.BinOp() | ast.AugAssign() | ast.BoolOp():
-            if type(node.op) in SWAPPED:
-                yield put(op=SWAPPED[type(node.op)]())
+            if type(node.op) in SWAPPED_OPERATORS:
+                yield put(op=SWAPPED_OPERATORS[type(node.op)]())
         case ast.Compare():
-            yield put(ops=[SWAPPED[type(op)]() for op in node.ops])
-        case ast.UnaryOp():  # +x is x
+            yield put(ops=[SWAPPED_OPERATORS[type(op)]() for op in node.ops])
+        case ast.UnaryOp():  # +x is x, so a plus sign drops a minus sign
             yield (
                 put(op=ast.UAdd())
                 if not isinstance(node.op, ast.Not)
@@ -81,10 +81,10 @@ def changes(node: Any) -> Iterator[Callable[[], None]]:
             yield put(value=value + 1)
         case ast.Constant(value=float(value)):
             yield put(value=2 * value or 1.0)
-        case ast.Attribute(attr=name) if name in NAMES:
-            yield put(attr=NAMES[name])
-        case ast.Call(func=ast.Name(id=name)) if name in NAMES:
-            yield put(func=ast.Name(NAMES[name], ast.Load()))
+        case ast.Attribute(attr=name) if name in SWAPPED_NAMES:
+            yield put(attr=SWAPPED_NAMES[name])
+        case ast.Call(func=ast.Name(id=name)) if name in SWAPPED_NAMES:
+            yield put(func=ast.Name(SWAPPED_NAMES[name], ast.Load()))
         case ast.Call(func=ast.Attribute(attr="where"), args=[condition, yes, no]):
             yield put(args=[condition, no, yes])
         case ast.If() | ast.While() | ast.IfExp():
@@ -97,7 +97,7 @@ def changes(node: Any) -> Iterator[Callable[[], None]]:
             yield put(value=ast.Constant(None))
 
 
-class Place(NamedTuple):
+class Site(NamedTuple):
     """A node that may change, its function, and the lines of its statement."""
 
     node: Any
@@ -105,10 +105,10 @@ class Place(NamedTuple):
     lines: range
 
 
-def places(tree: ast.Module) -> Iterator[Place]:
-    """Yield the places of mutants in functions."""
+def mutation_sites(tree: ast.Module) -> Iterator[Site]:
+    """Yield the nodes of all functions of a module."""
 
-    def within(node: Any, name: str, lines: range | None) -> Iterator[Place]:
+    def within(node: Any, name: str, lines: range | None) -> Iterator[Site]:
         if isinstance(node, SKIPPED) or getattr(node, "arg", None) == "copy":
             return
         if isinstance(node, ast.ClassDef | ast.FunctionDef):
@@ -124,7 +124,7 @@ def places(tree: ast.Module) -> Iterator[Place]:
                 if isinstance(node, ast.If | ast.For | ast.While | ast.With):
                     end = max(node.lineno + 1, node.body[0].lineno)
                 lines = range(node.lineno, end)
-            yield Place(node, name, lines)
+            yield Site(node, name, lines)
         for field, value in ast.iter_fields(node):
             if field != "annotation":
                 for child in value if isinstance(value, list) else [value]:
@@ -135,16 +135,16 @@ def places(tree: ast.Module) -> Iterator[Place]:
 
 
 class Mutant(NamedTuple):
-    """A change of a module: the numbers of a node and of a change of the node."""
+    """One change of a module."""
 
     path: str
     function: str
     lines: range  # of the statement
-    before: str
+    before: str  # first line of the node's code
     after: str
-    node: int
-    change: int
-    count: int  # among the mutants of its function with the same text
+    node: int  # number of the node in the module
+    change: int  # number of the change among those of the node
+    count: int  # number among the mutants of its function with the same text
 
     @property
     def name(self) -> str:
@@ -155,28 +155,29 @@ class Mutant(NamedTuple):
     def tree(self) -> ast.Module:
         """Return the module with the change."""
         tree = ast.parse((ROOT / self.path).read_text())
-        place = list(places(tree))[self.node]
-        list(changes(place.node))[self.change]()
+        site = list(mutation_sites(tree))[self.node]
+        list(changes(site.node))[self.change]()
         return ast.fix_missing_locations(tree)
 
 
 def mutants_of(path: Path) -> list[Mutant]:
     """Return all mutants of a module."""
-    found = []
-    seen: Counter[tuple[str, str, str]] = Counter()
+    mutants = []
+    counts: Counter[tuple[str, str, str]] = Counter()
     tree = ast.parse(path.read_text())
-    for number, (node, function, lines) in enumerate(places(tree)):
+    module = str(path.relative_to(ROOT))
+    for number, (node, function, lines) in enumerate(mutation_sites(tree)):
         for change, make in enumerate(changes(node)):
-            before, kept = _first_line(node), dict(vars(node))
+            before, fields = _first_line(node), dict(vars(node))
             make()
             after = _first_line(node)
-            vars(node).update(kept)
-            here = str(path.relative_to(ROOT))
-            seen[function, before, after] += 1
-            count = seen[function, before, after]
-            mutant = Mutant(here, function, lines, before, after, number, change, count)
-            found.append(mutant)
-    return found
+            vars(node).update(fields)
+            counts[function, before, after] += 1
+            count = counts[function, before, after]
+            mutants.append(
+                Mutant(module, function, lines, before, after, number, change, count)
+            )
+    return mutants
 
 
 def _first_line(node: ast.AST) -> str:

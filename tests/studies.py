@@ -8,8 +8,8 @@ from optional import on_demand
 sm = on_demand("statsmodels.api")
 
 # Heinze and Schemper (2002), table I: neovascularisation, pulsatility index and
-# endometrium height of 79 patients, and whether the tumour has a high grade. It has for
-# all patients with neovascularisation.
+# endometrium height of 79 patients, and whether the tumour has a high grade, as it has
+# for all patients with neovascularisation.
 _ENDOMETRIAL = """
 0 13 164 0 0 16 226 0 0 8 314 0 0 34 268 0 0 20 128 0 0 5 231 0 0 17 180 0 0 10 168 0
 0 26 156 0 0 17 231 0 0 8 201 0 0 7 189 0 0 20 315 0 0 10 123 0 0 18 127 0 0 16 176 0
@@ -36,31 +36,40 @@ _SEX2 = """
 
 
 def endometrial() -> tuple[np.ndarray, np.ndarray]:
-    """Return features and grades of endometrial tumours."""
+    """Return features of 79 patients, and whether their tumour has a high grade."""
     values = np.asarray(_ENDOMETRIAL.split(), dtype=float).reshape(-1, 4)
     return values[:, :3] / [1, 1, 100], values[:, 3].astype(int)
 
 
 def sex2() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return features, cases and counts of urinary tract infections."""
+    """Return features, whether an infection occurred, and numbers of students."""
     rows, counts = np.asarray(_SEX2.split()).reshape(-1, 2).T
     values = np.asarray([[float(digit) for digit in row] for row in rows])
     return values[:, 1:], values[:, 0].astype(int), counts.astype(float)
 
 
 def spector() -> tuple[np.ndarray, np.ndarray]:
-    """Return grades of 32 students: Spector and Mazzeo (1980), from statsmodels."""
+    """Return features of 32 students and whether their grades improved, of statsmodels.
+
+    Source: Spector and Mazzeo (1980).
+    """
     data = sm.datasets.spector.load()
     return np.asarray(data.exog), np.asarray(data.endog).astype(int)
 
 
 def anes96() -> tuple[np.ndarray, np.ndarray]:
-    """Return the party of 944 Americans in seven classes, from statsmodels."""
+    """Return features of 944 Americans and their party in seven steps, of statsmodels.
+
+    Source: American National Election Study of 1996.
+    """
     data = sm.datasets.anes96.load()
     return np.asarray(data.exog), np.asarray(data.endog).astype(int)
 
 
 def fair() -> tuple[np.ndarray, np.ndarray]:
-    """Return affairs of 6,366 women: Fair (1978), from statsmodels."""
+    """Return features of 6,366 women and whether they had affairs, of statsmodels.
+
+    Source: Fair (1978).
+    """
     data = sm.datasets.fair.load()
     return np.asarray(data.exog), (np.asarray(data.endog) > 0).astype(int)

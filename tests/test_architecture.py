@@ -1,4 +1,4 @@
-"""Imports run downwards, and the public names are as listed."""
+"""Layers, imports and public names of the package."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ LAYERS = {
 }
 
 
-def package(path: Path) -> str:
-    first = path.relative_to(PACKAGE).parts[0]
-    return first.removesuffix(".py")
+def part_of(path: Path) -> str:
+    """Return the module or subpackage of xlr, a key of LAYERS, that holds a file."""
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
 def imported(path: Path) -> set[str]:
@@ -55,18 +55,18 @@ def imported(path: Path) -> set[str]:
 
 def test_imports_run_downwards():
     for path in MODULES:
-        here = package(path)
+        here = part_of(path)
         for name in imported(path):
             root, *parts = name.split(".")
             if root == "xlr" and parts[0] != here:
                 assert LAYERS[parts[0]] < LAYERS[here], f"{path} imports {name}"
 
 
-def test_array_libraries_are_imported_by_arrays_alone():
-    known = {"array_api_compat", "cupy", "torch", "jax", "array_api_strict"}
+def test_array_libraries_are_imported_by_arrays_and_precision_alone():
+    libraries = {"array_api_compat", "cupy", "torch", "jax", "array_api_strict"}
     for path in MODULES:
         used = {name.split(".")[0] for name in imported(path)}
-        assert path.name in ("arrays.py", "precision.py") or not used & known, path
+        assert path.name in ("arrays.py", "precision.py") or not used & libraries, path
 
 
 def test_dask_is_named_by_dask_graph_alone():
@@ -80,13 +80,13 @@ def test_dask_is_named_by_dask_graph_alone():
 
 
 def test_solvers_import_no_loss():
-    known = {"arrays", "objective", "solvers", "penalties"}
+    allowed = {"arrays", "objective", "solvers", "penalties"}
     for path in (PACKAGE / "solvers").glob("*.py"):
         used = {n.split(".")[1] for n in imported(path) if n.startswith("xlr.")}
-        assert used <= known, path
+        assert used <= allowed, path
 
 
-def test_public_names_are_listed():
+def test_public_names_are_as_listed_and_have_docstrings():
     assert sorted(xlr.__all__) == [
         "BootstrapResult",
         "CategoricalMatrix",
@@ -128,28 +128,29 @@ def test_version_is_in_one_place():
     assert installed == xlr.__version__
 
 
-LISTED = """
+# Prints the number of modules that sklearn loads, and the names that xlr adds.
+LIST_MODULES = """
 import sys
 import sklearn.linear_model
-theirs = set(sys.modules)
+of_sklearn = set(sys.modules)
 import xlr
-print(len(theirs), *(set(sys.modules) - theirs))
+print(len(of_sklearn), *(set(sys.modules) - of_sklearn))
 """
 
 
 def test_import_of_xlr_loads_few_modules_besides_sklearn():
-    """No array library, and at most 0.3 times the modules of sklearn.linear_model.
+    """Load no array library, and at most 0.3 times as many modules as sklearn.
 
-    Modules are counted because a time on a busy machine is no measurement.
+    Modules are counted because the time of an import on a busy machine varies.
     """
     ran = subprocess.run(
-        [sys.executable, "-c", LISTED],
+        [sys.executable, "-c", LIST_MODULES],
         capture_output=True,
         text=True,
         check=True,
         cwd=PACKAGE.parent,
     )
-    n_theirs, *ours = ran.stdout.split()
-    packages = {name.partition(".")[0] for name in ours}
+    n_of_sklearn, *others = ran.stdout.split()
+    packages = {name.partition(".")[0] for name in others}
     assert packages <= sys.stdlib_module_names | {"xlr", "array_api_compat", "narwhals"}
-    assert len(ours) <= 0.3 * int(n_theirs)
+    assert len(others) <= 0.3 * int(n_of_sklearn)

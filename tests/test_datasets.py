@@ -41,8 +41,8 @@ def test_datasets_are_made_on_a_given_device(load, backend):
         np.testing.assert_allclose(to_numpy(values), expected, rtol=1e-7)
     if backend.supports("float64"):
         np.testing.assert_array_equal(to_numpy(X), expected_X)
-    there = load(xp=backend.xp, device=backend.device)
-    np.testing.assert_array_equal(to_numpy(there.data), to_numpy(X))
+    bunch = load(xp=backend.xp, device=backend.device)
+    np.testing.assert_array_equal(to_numpy(bunch.data), to_numpy(X))
 
 
 @loaders

@@ -1,4 +1,4 @@
-"""jit, vmap and grad of JAX and autograd of torch go through the pure functions."""
+"""JAX's jit, vmap and grad and torch's autograd of functions and predictions."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from xlr import arrays
 
 mpmath = on_demand("mpmath")
 
-POINTS = [-1000.0, -700.0, -40.0, -1.0, 0.0, 1e-9, 1.0, 40.0, 700.0, 1000.0]
-# Ties, nearly certain classes, and nearly impossible ones.
+LOGITS = [-1000.0, -700.0, -40.0, -1.0, 0.0, 1e-9, 1.0, 40.0, 700.0, 1000.0]
+# Logits of three classes: ties, nearly certain classes, and nearly impossible ones.
 ROWS = [
     [0.0, 0.0, 0.0],
     [100.0, 0.0, -3.0],
@@ -25,10 +25,10 @@ ROWS = [
     [-600.0, 2.0, -30.0],
 ]
 CODES = np.asarray([0, 0, 1, 2, 0, 1])
-TARGETS = np.linspace(0.0, 1.0, len(POINTS))
+TARGETS = np.linspace(0.0, 1.0, len(LOGITS))
 WEIGHTS = np.arange(1.0, 7.0)
-# Relative, to the last digits; absolute only near the smallest float64.
-CLOSE = {"rtol": 1e-14, "atol": 1e-300}
+# The absolute tolerance counts only near the smallest float64.
+TOLERANCES = {"rtol": 1e-14, "atol": 1e-300}
 
 
 @pytest.fixture(params=["jax", "torch"])
@@ -50,10 +50,10 @@ def jacobian_on(backend: Any, function: Any, values: Any) -> np.ndarray:
 
 @pytest.fixture
 def jacobian(backend: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Return a function for Jacobians that reads no values on the host."""
+    """Return a function for Jacobians that fails if xlr reads values on the host."""
 
     def refuse(x: Any) -> None:
-        raise AssertionError("this reads values on the host")
+        raise AssertionError("xlr reads values on the host")
 
     def compute(function: Any, values: Any) -> np.ndarray:
         with monkeypatch.context() as patch:
@@ -63,16 +63,16 @@ def jacobian(backend: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     return compute
 
 
-def exact(function: Any, z: Any) -> list[float]:
+def exact_gradient(function: Any, z: Any) -> list[float]:
     """Return central differences in each argument, in 800 digits."""
     with mpmath.workdps(800):
         z, step = [mpmath.mpf(v) for v in z], mpmath.mpf(10) ** -150
-        found = []
+        gradient = []
         for k in range(len(z)):
             high, low = list(z), list(z)
             high[k], low[k] = high[k] + step, low[k] - step
-            found.append(float((function(*high) - function(*low)) / (2 * step)))
-        return found
+            gradient.append(float((function(*high) - function(*low)) / (2 * step)))
+        return gradient
 
 
 def log_sigmoid(z: Any) -> Any:
@@ -83,7 +83,7 @@ def log_softmax(*z: Any, k: int) -> Any:
     return z[k] - mpmath.log(sum(map(mpmath.exp, z)))
 
 
-EXACT = {
+FORMULAS = {
     "sigmoid": lambda z: mpmath.exp(log_sigmoid(z)),
     "log_sigmoid": log_sigmoid,
     "softmax": lambda *z, k: mpmath.exp(log_softmax(*z, k=k)),
@@ -91,21 +91,24 @@ EXACT = {
 }
 
 
+def exact_rows(name: str, row: list[float]) -> list[list[float]]:
+    """Return the gradient of each class's entry of a function of three logits."""
+    function = FORMULAS[name]
+    return [exact_gradient(lambda *z, k=k: function(*z, k=k), row) for k in range(3)]
+
+
 @pytest.mark.parametrize("name", ["sigmoid", "log_sigmoid"])
 def test_functions_of_one_logit_have_exact_derivatives(name, jacobian):
-    found = np.diagonal(jacobian(getattr(xlr, name), POINTS))
-    expected = [exact(EXACT[name], [z])[0] for z in POINTS]
-    np.testing.assert_allclose(found, expected, **CLOSE)
+    found = np.diagonal(jacobian(getattr(xlr, name), LOGITS))
+    expected = [exact_gradient(FORMULAS[name], [z])[0] for z in LOGITS]
+    np.testing.assert_allclose(found, expected, **TOLERANCES)
 
 
 @pytest.mark.parametrize("name", ["softmax", "log_softmax"])
 def test_functions_of_all_logits_have_exact_derivatives(name, jacobian):
     found = jacobian(getattr(xlr, name), ROWS)
     for i, row in enumerate(ROWS):
-        derivatives = (
-            exact(lambda *z, k=k: EXACT[name](*z, k=k), row) for k in (0, 1, 2)
-        )
-        np.testing.assert_allclose(found[i, :, i], [*derivatives], **CLOSE)
+        np.testing.assert_allclose(found[i, :, i], exact_rows(name, row), **TOLERANCES)
 
 
 def test_cross_entropy_has_exact_derivatives(backend, jacobian):
@@ -114,7 +117,7 @@ def test_cross_entropy_has_exact_derivatives(backend, jacobian):
     if backend.name == "jax":
         import jax
 
-        # The values of traced labels are unknown.
+        # Under jit, the labels are traced too: their values are unknown.
         loss = jax.jit(xlr.cross_entropy)
         found = jacobian(lambda z: loss(z, y, weights), ROWS)
     else:
@@ -122,32 +125,33 @@ def test_cross_entropy_has_exact_derivatives(backend, jacobian):
         xlr.cross_entropy(z, y, weights).backward()
         found = to_numpy(z.grad)
     for row, code, weight, actual in zip(ROWS, CODES, WEIGHTS, found):
-        expected = exact(lambda *z, k=code: -log_softmax(*z, k=k), row)
-        reference = np.asarray(expected) * weight / total
-        np.testing.assert_allclose(actual, reference, **CLOSE)
+        expected = exact_gradient(lambda *z, k=code: -log_softmax(*z, k=k), row)
+        expected = np.asarray(expected) * weight / total
+        np.testing.assert_allclose(actual, expected, **TOLERANCES)
 
 
 def test_binary_cross_entropy_has_exact_derivatives(backend, jacobian):
     y = backend.xp.asarray(TARGETS)
-    found = jacobian(lambda z: xlr.binary_cross_entropy(z, y), POINTS)
-    for z, target, actual in zip(POINTS, TARGETS, found):
+    n = len(LOGITS)
+    found = jacobian(lambda z: xlr.binary_cross_entropy(z, y), LOGITS)
+    for z, target, actual in zip(LOGITS, TARGETS, found):
 
         def loss(z, y=float(target)):
             return -y * log_sigmoid(z) - (1 - y) * log_sigmoid(-z)
 
-        reference = exact(loss, [z])[0] / len(POINTS)
-        # The derivative sigmoid(z) - y cancels if y is a soft label.
-        np.testing.assert_allclose(actual, reference, rtol=1e-14, atol=1e-17)
-    # The loss is linear in soft targets and weights.
-    z = backend.xp.asarray(np.asarray(POINTS))
+        expected = exact_gradient(loss, [z])[0] / n
+        # For a soft label, the terms of sigmoid(z) - y cancel.
+        np.testing.assert_allclose(actual, expected, rtol=1e-14, atol=1e-17)
+    # The loss is linear in soft targets, and a mean weighted by the weights.
+    z = backend.xp.asarray(np.asarray(LOGITS))
     found = jacobian(lambda y: xlr.binary_cross_entropy(z, y), TARGETS)
-    np.testing.assert_allclose(found, -np.asarray(POINTS) / len(POINTS), atol=1e-15)
+    np.testing.assert_allclose(found, -np.asarray(LOGITS) / n, atol=1e-15)
     losses = [
-        float(xlr.binary_cross_entropy(z[i : i + 1], y[i : i + 1])) for i in range(10)
+        float(xlr.binary_cross_entropy(z[i : i + 1], y[i : i + 1])) for i in range(n)
     ]
-    found = jacobian(lambda s: xlr.binary_cross_entropy(z, y, s), np.ones(len(POINTS)))
-    reference = (losses - np.mean(losses)) / len(POINTS)
-    np.testing.assert_allclose(found, reference, rtol=1e-12, atol=1e-14)
+    found = jacobian(lambda s: xlr.binary_cross_entropy(z, y, s), np.ones(n))
+    expected = (losses - np.mean(losses)) / n
+    np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-14)
 
 
 @pytest.mark.parametrize("name", ["sigmoid", "log_sigmoid", "softmax", "log_softmax"])
@@ -166,27 +170,27 @@ def test_functions_are_vectorised_by_vmap(name, backend):
 
 @pytest.mark.parametrize("name", ["predict_proba", "predict_log_proba"])
 def test_predictions_have_exact_derivatives(name, backend):
-    """The logits are X itself, nearly certain classes included."""
+    """With these coefficients, the logits are X, nearly certain classes included."""
     model = xlr.LogisticRegression()
     model.coef_, model.intercept_, model.classes_ = np.eye(3), np.zeros(3), np.arange(3)
     found = jacobian_on(backend, getattr(model, name), ROWS)
-    function = EXACT[{"predict_proba": "softmax"}.get(name, "log_softmax")]
+    function = {"predict_proba": "softmax", "predict_log_proba": "log_softmax"}[name]
     for i, row in enumerate(ROWS):
-        derivatives = (exact(lambda *z, k=k: function(*z, k=k), row) for k in (0, 1, 2))
-        np.testing.assert_allclose(found[i, :, i], [*derivatives], **CLOSE)
+        expected = exact_rows(function, row)
+        np.testing.assert_allclose(found[i, :, i], expected, **TOLERANCES)
 
 
 @pytest.mark.parametrize("n_classes", [2, 3])
 @pytest.mark.parametrize(
     "name", ["decision_function", "predict_proba", "predict_log_proba"]
 )
-def test_predictions_have_the_derivatives_of_differences(name, n_classes):
-    """torch's derivatives with respect to X equal central differences."""
+def test_derivatives_of_predictions_of_a_fit_equal_central_differences(name, n_classes):
     torch = pytest.importorskip("torch")
     rng = np.random.default_rng(0)
     X = rng.normal(size=(40, 3))
     model = xlr.LogisticRegression().fit(X, rng.integers(n_classes, size=40))
     predict, rows, step = getattr(model, name), X[:4], 1e-5
+    # A model fitted to NumPy arrays also predicts from tensors.
     found = torch.autograd.functional.jacobian(predict, torch.as_tensor(rows))
     for i, j in np.ndindex(rows.shape):
         high, low = rows.copy(), rows.copy()

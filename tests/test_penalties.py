@@ -1,4 +1,4 @@
-"""Penalties against their closed forms, and proximal maps against a fine grid."""
+"""Penalties against their formulas, and proximal maps against a fine grid."""
 
 import numpy as np
 import pytest
@@ -6,25 +6,29 @@ from conftest import to_numpy
 
 from xlr.penalties import ElasticNetPenalty, L2Penalty, NonSmooth
 
-# On JAX, test_jax_tracing.py tests these by a compiled fit.
+# On JAX, the compiled fits of test_jax_tracing.py suffice.
 pytestmark = pytest.mark.slow_on_jax
 
 RNG = np.random.default_rng(0)
 COEF = RNG.integers(-8, 9, size=(3, 2, 4)) / 4  # exact in float32
-ONE_STRENGTH = np.asarray([[[0.5, 2.0, 0.0, 1.25]]])
-STRENGTHS = RNG.integers(0, 9, size=(3, 1, 4)) / 8
+SHARED_STRENGTH = np.asarray([[[0.5, 2.0, 0.0, 1.25]]])
+OWN_STRENGTHS = RNG.integers(0, 9, size=(3, 1, 4)) / 8
+strengths = pytest.mark.parametrize(
+    "strength", [SHARED_STRENGTH, OWN_STRENGTHS], ids=["shared", "own"]
+)
 
 
 def ridge(coef, strength):
+    """Return the L2 penalty of each model, term by term."""
     value = np.zeros(3)
     for model, output, feature in np.ndindex(coef.shape):
-        strength_here = strength[model % len(strength), 0, feature]
-        value[model] += 0.5 * strength_here * coef[model, output, feature] ** 2
+        factor = strength[model % len(strength), 0, feature]
+        value[model] += 0.5 * factor * coef[model, output, feature] ** 2
     return value
 
 
-@pytest.mark.parametrize("strength", [ONE_STRENGTH, STRENGTHS], ids=["shared", "own"])
-def test_l2_penalty_has_its_derivatives(strength, xp, place, assert_close):
+@strengths
+def test_derivatives_of_l2_penalty_equal_differences(strength, xp, place, assert_close):
     penalty, coef = L2Penalty(place(strength)), place(COEF)
     # Central differences of a quadratic with a step of 1 are exact.
     gradient, curvature = np.zeros((2, *COEF.shape))
@@ -39,25 +43,27 @@ def test_l2_penalty_has_its_derivatives(strength, xp, place, assert_close):
     assert_close(xp.broadcast_to(penalty.curvature, COEF.shape), curvature)
 
 
-def test_l2_penalty_selects_models(xp, place, assert_close):
+@strengths
+def test_l2_penalty_of_selected_models_is_their_own(strength, xp, place, assert_close):
     chosen = np.asarray([1])
-    for strength in (ONE_STRENGTH, STRENGTHS):
-        part = L2Penalty(place(strength)).select(chosen)
-        expected = ridge(COEF, strength)[chosen]
-        value = part.value(place(COEF[chosen]), xp=xp)
-        assert_close(value, expected, rtol=1e-6)
+    part = L2Penalty(place(strength)).select(chosen)
+    value = part.value(place(COEF[chosen]), xp=xp)
+    assert_close(value, ridge(COEF, strength)[chosen], rtol=1e-6)
 
 
-def test_l2_penalty_takes_columns(xp, device, place, assert_close):
+@strengths
+def test_l2_penalty_of_taken_columns_is_their_own(
+    strength, xp, device, place, assert_close
+):
     features = xp.asarray([3, 1], device=device)
     few = COEF[:, :, [3, 1]]
-    for strength in (ONE_STRENGTH, STRENGTHS):
-        part = L2Penalty(place(strength)).take_columns(features, xp=xp)
-        assert_close(part.curvature, strength[:, :, [3, 1]])
-        expected = ridge(few, strength[:, :, [3, 1]])
-        assert_close(part.value(place(few), xp=xp), expected, rtol=1e-6)
+    part = L2Penalty(place(strength)).take_columns(features, xp=xp)
+    assert_close(part.curvature, strength[:, :, [3, 1]])
+    expected = ridge(few, strength[:, :, [3, 1]])
+    assert_close(part.value(place(few), xp=xp), expected, rtol=1e-6)
 
 
+# Coefficients within their bounds, many of them at zero or at a bound.
 W = np.asarray([-2.0, -0.5, 0.0, 0.0, 0.0, 0.25, 1.0, 3.0, 0.0, -1.0])
 L1 = np.asarray([0.5, 0.0, 1.0, 0.25, 0.0, 2.0, 0.5, 1.0, 1.0, 0.0])
 LOWER = np.asarray([-2.0, -9.0, -np.inf, 0.0, -1.0, 0.0, -1.0, -3.0, 0.0, -1.0])
@@ -101,7 +107,7 @@ def test_minimum_norm_subgradient_is_the_one_sided_derivative(
     assert_close(found, np.asarray(expected), atol=1e-6)
 
 
-@pytest.mark.parametrize("strength", [ONE_STRENGTH, STRENGTHS], ids=["shared", "own"])
+@strengths
 def test_elastic_net_penalty_is_ridge_and_l1(strength, xp, device, place, assert_close):
     l1 = 2 * strength
     unbounded = np.full_like(strength, np.inf)
@@ -121,12 +127,12 @@ def test_elastic_net_penalty_is_ridge_and_l1(strength, xp, device, place, assert
     assert_close(few.value(place(COEF[:, :, [3, 1]]), xp=xp), expected, rtol=1e-6)
 
 
-def test_strongest_elastic_net_has_the_bounds_nearest_zero(xp, place, assert_close):
+def test_strong_l1_limit_has_the_bounds_nearest_zero(xp, place, assert_close):
     l1 = np.asarray([[[1.0, 2.0, 3.0, 0.0]]])
     lower = np.asarray([[[-1.0, 0.5, -np.inf, 0.5]]])
     upper = np.asarray([[[1.0, 2.0, -0.25, np.inf]]])
     non_smooth = NonSmooth(*map(place, (l1, lower, upper)))
-    strongest = ElasticNetPenalty(place(l1), non_smooth).strong_l1_limit(xp=xp)
-    assert_close(strongest.non_smooth.l1, l1)
-    assert_close(strongest.non_smooth.lower, np.asarray([[[0.0, 0.5, -0.25, 0.5]]]))
-    assert_close(strongest.non_smooth.upper, np.asarray([[[0.0, 0.5, -0.25, np.inf]]]))
+    limit = ElasticNetPenalty(place(l1), non_smooth).strong_l1_limit(xp=xp)
+    assert_close(limit.non_smooth.l1, l1)
+    assert_close(limit.non_smooth.lower, np.asarray([[[0.0, 0.5, -0.25, 0.5]]]))
+    assert_close(limit.non_smooth.upper, np.asarray([[[0.0, 0.5, -0.25, np.inf]]]))

@@ -30,7 +30,7 @@ def limit(request):
         yield request.param
 
 
-def test_threads_are_as_many_as_blas_may_use(limit):
+def test_thread_pool_has_as_many_threads_as_blas_may_use(limit):
     assert available_threads(None) == limit
     with thread_pool(LARGE, None) as pool:
         assert pool.n_threads == limit
@@ -44,7 +44,7 @@ def test_n_jobs_counts_threads_as_joblib(limit):
 
 
 @pytest.mark.parametrize("error", [None, ValueError, KeyboardInterrupt])
-def test_threads_of_blas_are_restored(limit, error):
+def test_thread_pool_restores_blas_threads(limit, error):
     before = blas_threads()
     try:
         with thread_pool(LARGE, 2) as pool:
@@ -59,21 +59,21 @@ def test_threads_of_blas_are_restored(limit, error):
 
 def test_overlapping_fits_restore_blas_threads(limit):
     before = blas_threads()
-    first, second = threading.Event(), threading.Event()
+    first_runs, second_runs = threading.Event(), threading.Event()
     seen = []
 
-    def other():
-        first.wait()
+    def second_fit():
+        first_runs.wait()
         with thread_pool(LARGE, None) as pool:
             seen.append(pool.n_threads)  # the user's limit, not that of the first fit
-            second.set()
+            second_runs.set()
         seen.append(blas_threads())
 
-    thread = threading.Thread(target=other)
+    thread = threading.Thread(target=second_fit)
     thread.start()
     with thread_pool(LARGE, None):
-        first.set()
-        second.wait()
+        first_runs.set()
+        second_runs.wait()
         thread.join()
     assert seen == [limit, [1] * len(before)]
     assert blas_threads() == before
@@ -85,7 +85,7 @@ def test_array_libraries_keep_their_own_threads():
         assert pool is SERIAL_POOL
 
 
-# -- fits side by side -----------------------------------------------------------------
+# -- fits ------------------------------------------------------------------------------
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(20_000, 20))

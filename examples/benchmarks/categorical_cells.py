@@ -21,13 +21,14 @@ from sklearn.preprocessing import OneHotEncoder
 import xlr
 
 EQUAL_F = 1e-8  # relative
+# Peers, as the page shows them.
 ONE_HOT, TABMAT, ENCODER = "xlr on one-hot CSR", "glum with tabmat", "newton-cg"
 
 
-def columns(
+def codes_and_numbers(
     share: float, *, n: int, levels: tuple[int, ...], n_numeric: int = 0
 ) -> dict[str, Any]:
-    """Return codes with few frequent levels, numbers, and y."""
+    """Return codes of categories with few frequent levels, numbers, and y."""
     rng = np.random.default_rng(1)
     n = max(1_000, int(n * share))
     codes = np.stack([zipf(rng, k, n) for k in levels], axis=1).astype(np.int32)
@@ -50,19 +51,19 @@ def columns(
 
 def table(share: float, *, kind: str, **options: Any) -> dict[str, Any]:
     """Return a table of numbers and of categories as strings, the numbers first."""
-    data = columns(share, **options)
-    names = {f"x{j}": column for j, column in enumerate(data["numbers"].T)}
-    for j, (own, n) in enumerate(zip(data["codes"].T, data["levels"])):
-        levels = [f"{k:05}" for k in range(n)]
-        names[f"c{j:02}"] = pd.Categorical.from_codes(own, levels)
-    frame = pd.DataFrame(names)
+    data = codes_and_numbers(share, **options)
+    columns = {f"x{j}": column for j, column in enumerate(data["numbers"].T)}
+    for j, (codes, n_levels) in enumerate(zip(data["codes"].T, data["levels"])):
+        levels = [f"{k:05}" for k in range(n_levels)]
+        columns[f"c{j:02}"] = pd.Categorical.from_codes(codes, levels)
+    frame = pd.DataFrame(columns)
     if kind == "polars":
         frame = pl.from_pandas(frame)
     return data | {"table": frame}
 
 
-def in_memory(data: dict[str, Any]) -> Any:
-    """Return the columns as a matrix of xlr."""
+def xlr_matrix(data: dict[str, Any]) -> Any:
+    """Return codes and numbers as a matrix of xlr."""
     codes = xlr.CategoricalMatrix(data["codes"], data["levels"])
     if not data["numbers"].size:
         return codes
@@ -70,10 +71,12 @@ def in_memory(data: dict[str, Any]) -> Any:
 
 
 def ours(data: dict[str, Any], tol: float) -> dict[str, Any]:
-    return found(xlr.LogisticRegression(tol=tol).fit(in_memory(data), data["y"]))
+    """Fit xlr to category codes."""
+    return parameters(xlr.LogisticRegression(tol=tol).fit(xlr_matrix(data), data["y"]))
 
 
-def from_table(data: dict[str, Any], tol: float) -> dict[str, Any]:
+def ours_from_table(data: dict[str, Any], tol: float) -> dict[str, Any]:
+    """Fit xlr to a table; return a coefficient for each one-hot column."""
     model = xlr.LogisticRegression(tol=tol, categorical="auto")
     model.fit(data["table"], data["y"])
     coef = dict(zip(model.coef_names_, model.coef_[0]))
@@ -82,57 +85,61 @@ def from_table(data: dict[str, Any], tol: float) -> dict[str, Any]:
     names += [
         f"c{j:02}[{k:05}]" for j, n in enumerate(data["levels"]) for k in range(n)
     ]
-    every = np.asarray([coef.get(name, 0.0) for name in names])
-    return {"coef": every, "intercept": model.intercept_}
+    all_coef = np.asarray([coef.get(name, 0.0) for name in names])
+    return {"coef": all_coef, "intercept": model.intercept_}
 
 
-def found(model: Any) -> dict[str, Any]:
+def parameters(model: Any) -> dict[str, Any]:
+    """Return coefficients and intercept of a fitted model."""
     return {"coef": np.ravel(model.coef_), "intercept": np.ravel(model.intercept_)}
 
 
 def theirs(data: dict[str, Any], tol: float, peer: str, part: int) -> dict[str, Any]:
+    """Fit a peer."""
     y = data["y"]
     if peer == ONE_HOT:
-        return found(xlr.LogisticRegression(tol=tol).fit(data["one_hot"], y))
+        return parameters(xlr.LogisticRegression(tol=tol).fit(data["one_hot"], y))
     if peer == ENCODER and "table" in data:
-        return through_encoder(data, tol)
+        return fit_pipeline(data, tol)
     if peer == ENCODER:
         model = LogisticRegression(solver=peer, tol=tol, max_iter=1000)
-        return found(model.fit(data["one_hot"], y))
+        return parameters(model.fit(data["one_hot"], y))
     model = GeneralizedLinearRegressor(
         family="binomial", alpha=1 / len(y), gradient_tol=tol, max_iter=1000
     )
-    return found(model.fit(for_tabmat(data), y.astype(float)))
+    return parameters(model.fit(tabmat_matrix(data), y.astype(float)))
 
 
-def for_tabmat(data: dict[str, Any]) -> Any:
+def tabmat_matrix(data: dict[str, Any]) -> Any:
+    """Return the table, or codes and numbers, as a matrix of tabmat."""
     if "table" in data:
         return tabmat.from_pandas(data["table"])
     parts = [
-        tabmat.CategoricalMatrix(own, categories=np.arange(n))
-        for own, n in zip(data["codes"].T, data["levels"])
+        tabmat.CategoricalMatrix(codes, categories=np.arange(n_levels))
+        for codes, n_levels in zip(data["codes"].T, data["levels"])
     ]
     if data["numbers"].size:
         parts.insert(0, tabmat.DenseMatrix(data["numbers"]))
     return tabmat.SplitMatrix(parts)
 
 
-def through_encoder(data: dict[str, Any], tol: float) -> dict[str, Any]:
-    """Fit the usual pipeline with an encoder, in the pipeline's order of columns."""
+def fit_pipeline(data: dict[str, Any], tol: float) -> dict[str, Any]:
+    """Fit scikit-learn's usual pipeline with an encoder; numbers come first."""
     names = [name for name in data["table"].columns if name.startswith("c")]
-    known = [[f"{k:05}" for k in range(n)] for n in data["levels"]]
+    levels = [[f"{k:05}" for k in range(n)] for n in data["levels"]]
     encoder = make_column_transformer(
         ("passthrough", [name for name in data["table"].columns if name[0] == "x"]),
-        (OneHotEncoder(categories=known), names),
+        (OneHotEncoder(categories=levels), names),
     )
     model = LogisticRegression(solver=ENCODER, tol=tol, max_iter=1000)
     pipeline = make_pipeline(encoder, model).fit(data["table"], data["y"])
-    return found(pipeline[-1])
+    return parameters(pipeline[-1])
 
 
 def best(data: dict[str, Any], **options: Any) -> dict[str, Any]:
+    """Fit xlr to the one-hot matrix with a tight tolerance."""
     model = xlr.LogisticRegression(tol=1e-12, **options)
-    return found(model.fit(data["one_hot"], data["y"]))
+    return parameters(model.fit(data["one_hot"], data["y"]))
 
 
 def objective(data: dict[str, Any], coef: np.ndarray, intercept: Any) -> float:
@@ -144,35 +151,38 @@ def objective(data: dict[str, Any], coef: np.ndarray, intercept: Any) -> float:
 def distance(
     data: dict[str, Any], model: dict[str, Any], best: dict[str, Any]
 ) -> float:
+    """Return the relative distance of F from the lowest known."""
     lowest = objective(data, **best)
     return abs(objective(data, **model) - lowest) / lowest
 
 
-def path(data: dict[str, Any], tol: float, X: Any = None) -> dict[str, Any]:
-    X = in_memory(data) if X is None else X
-    models = xlr.logistic_path(X, data["y"], Cs=data["Cs"], tol=tol)
-    return {"objective": models.objective}
+def fit_path(data: dict[str, Any], tol: float, X: Any = None) -> dict[str, Any]:
+    """Fit a path of L1 models with xlr, to category codes or to the given X."""
+    X = xlr_matrix(data) if X is None else X
+    path = xlr.logistic_path(X, data["y"], Cs=data["Cs"], tol=tol)
+    return {"objective": path.objective}
 
 
 def path_data(share: float, **options: Any) -> dict[str, Any]:
-    return columns(share, **options) | {"Cs": np.logspace(-3, 0, 10)}
+    return codes_and_numbers(share, **options) | {"Cs": np.logspace(-3, 0, 10)}
 
 
-THIRTY = (67,) * 20 + (66,) * 10
-FIVE = (5, 50, 500, 1_000, 5_000)
+# Numbers of levels of thirty categories, 2,000 in total, and of five.
+THIRTY_CATEGORIES = (67,) * 20 + (66,) * 10
+FIVE_CATEGORIES = (5, 50, 500, 1_000, 5_000)
 
 
 def category_cell(
     name: str, description: str, goal: float, peers: tuple[str, ...], make: Any
 ) -> Cell:
-    in_table = make.func is table
+    is_table = make.func is table
     return Cell(
         name=name,
         description=description,
         goal=goal,
         peers=peers,
         make=make,
-        ours=from_table if in_table else ours,
+        ours=ours_from_table if is_table else ours,
         theirs=theirs,
         best=best,
         distance=distance,
@@ -188,35 +198,37 @@ CATEGORY_CELLS = {
             "500k x 30 categories, 2,000 levels",
             3,
             (ONE_HOT, ENCODER),
-            partial(columns, n=500_000, levels=THIRTY),
+            partial(codes_and_numbers, n=500_000, levels=THIRTY_CATEGORIES),
         ),
         category_cell(
             "tabmat",
             "500k x 30 categories, 2,000 levels",
             4,
             (TABMAT,),
-            partial(columns, n=500_000, levels=THIRTY),
+            partial(codes_and_numbers, n=500_000, levels=THIRTY_CATEGORIES),
         ),
         category_cell(
             "mixed",
             "1M x 10 numbers and 5 categories, 6,555 levels",
             3,
             (TABMAT,),
-            partial(columns, n=1_000_000, levels=FIVE, n_numeric=10),
+            partial(
+                codes_and_numbers, n=1_000_000, levels=FIVE_CATEGORIES, n_numeric=10
+            ),
         ),
         category_cell(
             "pandas",
             "500k x 30 categories, from pandas",
             3,
             (TABMAT, ENCODER),
-            partial(table, kind="pandas", n=500_000, levels=THIRTY),
+            partial(table, kind="pandas", n=500_000, levels=THIRTY_CATEGORIES),
         ),
         category_cell(
             "polars",
             "500k x 30 categories, from polars",
             3,
             (ENCODER,),
-            partial(table, kind="polars", n=500_000, levels=THIRTY),
+            partial(table, kind="polars", n=500_000, levels=THIRTY_CATEGORIES),
         ),
         category_cell(
             "small",
@@ -230,12 +242,12 @@ CATEGORY_CELLS = {
             description="100k x 30 categories, 10 L1 models",
             goal=1,
             peers=(ONE_HOT,),
-            make=partial(path_data, n=100_000, levels=THIRTY),
-            ours=path,
-            theirs=lambda data, tol, peer, part: path(data, tol, data["one_hot"]),
-            best=lambda data: path(data, 1e-9),
-            distance=lambda data, models, best: float(
-                np.max(np.abs(models["objective"] / best["objective"] - 1))
+            make=partial(path_data, n=100_000, levels=THIRTY_CATEGORIES),
+            ours=fit_path,
+            theirs=lambda data, tol, peer, part: fit_path(data, tol, data["one_hot"]),
+            best=lambda data: fit_path(data, 1e-9),
+            distance=lambda data, path, best: float(
+                np.max(np.abs(path["objective"] / best["objective"] - 1))
             ),
             equal=EQUAL_F,
         ),

@@ -34,7 +34,7 @@ def find_best(data: Data, C: float) -> tuple[Best, float]:
     best = Best()
     coef, intercept = best_effort(data, C)
     F = objective(coef, intercept, data, C)
-    best.see(F, "reference", coef, intercept)
+    best.update(F, "reference", coef, intercept)
     run(PEERS[XLR], data, C, 1e-12, XLR_MAX_ITER, best)
     best.seconds = np.inf  # not a time to compare peers with
     return best, F

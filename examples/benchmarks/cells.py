@@ -129,7 +129,7 @@ CELLS = {
         Cell(
             "nearly separable",
             "100k x 50, correlated, 3 labels in 1000 on the wrong side",
-            partial(correlated, p=50, deviation=180.0),
+            partial(correlated, p=50, logit_std=180.0),
             n=100_000,
             goal=3,
             C=1e6,

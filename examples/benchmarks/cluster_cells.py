@@ -16,7 +16,7 @@ from statistics import median
 from typing import Any
 
 import numpy as np
-from cluster_data import Model, Rows, forget
+from cluster_data import Model, Rows, drop_from_cache
 from cluster_passes import fit_in_passes, summarised
 from cluster_peers import PEERS, MissingPeerError, Opened, Peer, PeerArguments
 from cluster_scaling import Setting, all_constants, predicted
@@ -29,7 +29,7 @@ from reference import best_effort
 import xlr
 
 EQUAL = 1e-8  # largest relative distance of F above the best known
-TIGHT = 1e-12
+TIGHT = 1e-12  # tolerance of a fit that looks for the lowest F
 LONG = 60.0  # seconds: a longer fit is timed once
 N_WORKERS = 2
 IN_MEMORY = {"n": 2_000_000, "p": 100, "n_parts": 20}
@@ -95,14 +95,14 @@ def in_turns(
 
     The medians go to ``chosen``, and the numbers of passes if they are known.
     """
-    short = []
+    repeated = []
     for name, result in chosen.items():
         seconds = result["tried"][-1]["seconds"]
         if result["tol"] is not None:
             result["repeats"] = [seconds] if seconds > LONG else []
-            short += [name] if seconds <= LONG else []
+            repeated += [name] if seconds <= LONG else []
     for _ in range(repeats):
-        for name in short:
+        for name in repeated:
             seconds, found = fits[name](chosen[name]["tol"])
             chosen[name]["repeats"].append(seconds)
             chosen[name]["n_passes"] = found.get("n_passes")
@@ -186,14 +186,14 @@ def on_threads(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def on_disk(options: argparse.Namespace) -> dict[str, Any]:
-    """Measure a fit to rows that exceed the memory of all workers."""
+    """Measure a fit to rows on a disk that exceed the memory of all workers."""
     import dask.array as da
 
     rows = Rows.share_of(options.share, **ON_DISK)
     with tempfile.TemporaryDirectory(dir=options.scratch) as name:
         folder = Path(name)
         rows.write_zarr(folder)
-        forget(folder)
+        drop_from_cache(folder)
         with worker_processes(N_WORKERS, MEMORY_LIMIT) as client:
             X, y = (da.from_zarr(str(folder / part)) for part in ("X", "y"))
             idle, before = peaks(client), processes(client)
@@ -225,17 +225,18 @@ def scaling(options: argparse.Namespace) -> dict[str, Any]:
             for n, p, n_parts in SIZES:
                 rows = Rows.share_of(options.share, n=n, p=p, n_parts=n_parts)
                 runs.append(_run(rows, n_workers, options.repeats))
-    found = all_constants(runs)
+    constants = all_constants(runs)
     # Predict for the numbers of passes of the first fit, with many rows per column.
     counts = {kind: done["count"] for kind, done in runs[0]["passes"].items()}
     return {
         "runs": runs,
-        "constants": {kind: asdict(fitted) for kind, fitted in found.items()},
-        "foretold": predicted(found, counts),
+        "constants": {kind: asdict(fitted) for kind, fitted in constants.items()},
+        "foretold": predicted(constants, counts),
     }
 
 
 def _run(rows: Rows, n_workers: int, repeats: int) -> dict[str, Any]:
+    """Time the passes of fits to rows on the current workers."""
     X, y = rows.on_workers()
     fit = partial(fit_ours, X, y, OUR_TOLERANCES[0])
     fit()

@@ -14,7 +14,7 @@ from data import Data
 from generators import correlated_model
 from measure import objective
 
-FEWEST = 50  # rows per feature: with fewer there may be no optimum
+MIN_ROWS_PER_FEATURE = 50  # with fewer rows there may be no optimum
 Model = dict[str, np.ndarray]
 
 
@@ -33,8 +33,8 @@ class Rows:
     @classmethod
     def share_of(cls, share: float, *, n: int, p: int, n_parts: int) -> Rows:
         """Return the rows with ``n`` times ``share`` rows."""
-        rows = max(min(n, FEWEST * p), int(n * share))
-        return cls(n_parts, math.ceil(rows / n_parts), p)
+        n_rows = max(min(n, MIN_ROWS_PER_FEATURE * p), int(n * share))
+        return cls(n_parts, math.ceil(n_rows / n_parts), p)
 
     @property
     def n(self) -> int:
@@ -67,7 +67,7 @@ class Rows:
         import dask.array as da
         from distributed import wait
 
-        parts = [dask.delayed(self._pair, nout=2)(i) for i in range(self.n_parts)]
+        parts = [dask.delayed(self._X_and_y, nout=2)(i) for i in range(self.n_parts)]
         shape = (self.part_rows, self.p)
         X = da.concatenate([da.from_delayed(X, shape, float) for X, _ in parts])
         y = da.concatenate([da.from_delayed(y, shape[:1], np.int64) for _, y in parts])
@@ -75,7 +75,7 @@ class Rows:
         wait([X, y])
         return X, y
 
-    def _pair(self, i: int) -> tuple[np.ndarray, np.ndarray]:
+    def _X_and_y(self, i: int) -> tuple[np.ndarray, np.ndarray]:  # noqa: N802
         return self.part(i)[:2]
 
     def write_zarr(self, folder: Path) -> None:
@@ -110,14 +110,14 @@ class Rows:
 
     def objectives(self, models: Sequence[Model]) -> list[float]:
         """Return F of each model, without a penalty, summed part by part."""
-        found: list[list[float]] = [[] for _ in models]
+        by_model: list[list[float]] = [[] for _ in models]
         for _, part in self.parts():
-            for means, model in zip(found, models):
+            for means, model in zip(by_model, models):
                 means.append(objective(model["coef"], model["intercept"], part, np.inf))
-        return [math.fsum(means) / self.n_parts for means in found]
+        return [math.fsum(means) / self.n_parts for means in by_model]
 
 
-def forget(folder: Path) -> None:
+def drop_from_cache(folder: Path) -> None:
     """Ask the system to drop the files of a folder from its cache."""
     if hasattr(os, "posix_fadvise"):
         for path in folder.rglob("*"):

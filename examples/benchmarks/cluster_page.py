@@ -9,10 +9,10 @@ from cluster_cells import EQUAL
 from cluster_passes import GRADIENT, KINDS
 from cluster_scaling import PREDICTED_WORKERS, Constants, Setting
 from formats import error, number, table, time
-from page import surroundings
+from page import machine_lines
 
-MOST_PASSES = 8
-MOST_OVERHEAD = 1.5
+MAX_PASSES = 8
+MAX_OVERHEAD = 1.5  # time in chunks / time of one array
 
 
 class Goal(NamedTuple):
@@ -25,14 +25,14 @@ class Goal(NamedTuple):
     met: bool
 
 
-def size(setting: dict[str, Any]) -> str:
+def size_as_text(setting: dict[str, Any]) -> str:
     """Return the size as text, such as "2M x 100 in 20 chunks"."""
     n = setting["n"]
     rows = f"{n / 1e6:g}M" if n >= 1e6 else f"{n / 1e3:g}k"
     return f"{rows} x {setting['p']} in {setting['chunks']} chunks"
 
 
-def of_kinds(passes: dict[str, Any]) -> str:
+def passes_as_text(passes: dict[str, Any]) -> str:
     """Return the passes as text, such as "1 start, 4 gradients, 1 hessian"."""
     counts = {kind: passes[kind]["count"] for kind in KINDS if kind in passes}
     words = [f"{n} {kind}{'s' if n > 1 else ''}" for kind, n in counts.items()]
@@ -45,7 +45,7 @@ def goals(results: dict[str, Any]) -> Iterator[Goal]:
         yield from _goals_in_memory(result)
     if result := results.get("threads"):
         one, chunks = result["fits"]["one array"], result["fits"]["in chunks"]
-        what = f"{size(result['setting'])} on Dask's threads against one array"
+        what = f"{size_as_text(result['setting'])} on Dask's threads against one array"
         if one["seconds"] is None or chunks["seconds"] is None:
             yield Goal("threads", what, "not within tolerance", "", False)
         else:
@@ -54,8 +54,8 @@ def goals(results: dict[str, Any]) -> Iterator[Goal]:
                 "threads",
                 what,
                 f"{ratio:.2f} times as long",
-                f"at most {MOST_OVERHEAD:g}",
-                ratio <= MOST_OVERHEAD,
+                f"at most {MAX_OVERHEAD:g}",
+                ratio <= MAX_OVERHEAD,
             )
     if result := results.get("disk"):
         yield Goal(
@@ -70,7 +70,7 @@ def goals(results: dict[str, Any]) -> Iterator[Goal]:
 
 def _goals_in_memory(result: dict[str, Any]) -> Iterator[Goal]:
     ours = result["fits"]["xlr"]
-    what = f"{size(result['setting'])} on two workers"
+    what = f"{size_as_text(result['setting'])} on two workers"
     for name, goal in result["goals"].items():
         fit = result["fits"].get(name)
         wanted = f"at least {goal:g}"
@@ -88,34 +88,28 @@ def _goals_in_memory(result: dict[str, Any]) -> Iterator[Goal]:
         "passes",
         f"{what}: passes over all rows",
         number(passes, "d"),
-        f"at most {MOST_PASSES}",
-        passes is not None and passes <= MOST_PASSES,
+        f"at most {MAX_PASSES}",
+        passes is not None and passes <= MAX_PASSES,
     )
 
 
 def page(introduction: str, limits: dict[str, str], results: dict[str, Any]) -> str:
     """Return the page."""
-    parts = [introduction, *_places(results)]
-    kept = list(goals(results))
-    if kept:
-        rows = [[g.what, g.measured, g.goal, "yes" if g.met else "no"] for g in kept]
+    parts = [introduction, *machine_lines(list(results.values()))]
+    measured = list(goals(results))
+    if measured:
+        rows = [
+            [goal.what, goal.measured, goal.goal, "yes" if goal.met else "no"]
+            for goal in measured
+        ]
         parts += ["## Goals\n", table("what | measured | goal | met", rows)]
-    missed = [limits[g.key] for g in kept if not g.met and g.key in limits]
+    missed = [limits[g.key] for g in measured if not g.met and g.key in limits]
     if missed:
         parts.append("## Where goals are missed\n\n" + "".join(missed))
     for name, section in SECTIONS.items():
         if name in results:
             parts += [section(results[name])]
     return "\n".join(parts)
-
-
-def _places(results: dict[str, Any]) -> Iterator[str]:
-    places: dict[str, list[str]] = {}
-    for name, result in results.items():
-        places.setdefault(surroundings(result), []).append(name)
-    for place, names in places.items():
-        cells = "" if len(places) == 1 else ", ".join(names) + ": "
-        yield f"{cells}{place}\n"
 
 
 def _fits(fits: dict[str, Any], first: str) -> str:
@@ -149,7 +143,7 @@ def _trial(result: dict[str, Any]) -> str:
 
 
 def in_memory_section(result: dict[str, Any]) -> str:
-    text = f"## {size(result['setting'])}, in memory\n\n" + _trial(result)
+    text = f"## {size_as_text(result['setting'])}, in memory\n\n" + _trial(result)
     text += (
         "Two worker processes with one thread each; for Spark, `local[2]`. Lowest F "
         f"{result['best']:.15g} (the reference fit came within "
@@ -186,7 +180,7 @@ def _kilobytes(count: float | None) -> str:
 
 
 def threads_section(result: dict[str, Any]) -> str:
-    text = f"## {size(result['setting'])}, on threads\n\n" + _trial(result)
+    text = f"## {size_as_text(result['setting'])}, on threads\n\n" + _trial(result)
     text += "Two threads: xlr's own for one array, Dask's for the array in chunks.\n\n"
     return text + _fits(result["fits"], "one array")
 
@@ -194,7 +188,7 @@ def threads_section(result: dict[str, Any]) -> str:
 def disk_section(result: dict[str, Any]) -> str:
     peaks = ", ".join(_megabytes(peak) for peak in result["peaks"])
     idle = ", ".join(_megabytes(peak) for peak in result["idle_peaks"])
-    text = f"## {size(result['setting'])}, on disk\n\n" + _trial(result)
+    text = f"## {size_as_text(result['setting'])}, on disk\n\n" + _trial(result)
     text += (
         f"{result['X_bytes'] / 1e9:.2f} GB in Zarr. The system was asked to drop the "
         "files from its cache before the fit; during the fit it may cache them in "
@@ -227,9 +221,9 @@ def scaling_section(result: dict[str, Any]) -> str:
         "data | workers | start, s | gradient, s | Hessian, s",
         [
             [
-                size(run["setting"]),
+                size_as_text(run["setting"]),
                 str(run["setting"]["workers"]),
-                *(_measured_and_not(run, kind, found.get(kind)) for kind in KINDS),
+                *(_measured_and_fitted(run, kind, found.get(kind)) for kind in KINDS),
             ]
             for run in runs
         ],
@@ -250,7 +244,10 @@ def scaling_section(result: dict[str, Any]) -> str:
     return text + "\n" + _predicted(result)
 
 
-def _measured_and_not(run: dict[str, Any], kind: str, fitted: Constants | None) -> str:
+def _measured_and_fitted(
+    run: dict[str, Any], kind: str, fitted: Constants | None
+) -> str:
+    """Return the measured seconds and, in brackets, those of the formula."""
     if kind not in run["passes"]:
         return "-"
     seconds = run["passes"][kind]["seconds"]
@@ -273,13 +270,13 @@ def _predicted(result: dict[str, Any]) -> str:
                 _kilobytes(setting.sent_up(GRADIENT)),
             ]
         )
-    made = of_kinds(result["runs"][0]["passes"])
+    counts = passes_as_text(result["runs"][0]["passes"])
     text = (
         f"The formula predicts these times for {PREDICTED_WORKERS} such workers, with "
         "one thread each and the data in memory, as float64 in chunks of 1 GB. The "
-        f"number of passes is that of the first fit above ({made}). A row of the logs "
-        "has 13 numbers and 26 categories; here each category is one column with a "
-        "number for its level, such as its click rate. The times leave out transfers "
+        f"number of passes is that of the first fit above ({counts}). A row of the "
+        "logs has 13 numbers and 26 categories; here each category is one column with "
+        "a number for its level, such as its click rate. The times leave out transfers "
         "between machines; the last column shows what the chunks send for a "
         "gradient.\n\n"
     )

@@ -29,33 +29,33 @@ class Pass(NamedTuple):
 
 
 @contextmanager
-def watched() -> Iterator[list[Pass]]:
+def recorded_passes() -> Iterator[list[Pass]]:
     """Record the passes of the ``with`` block, by the names of their tasks."""
     import dask
 
     compute = dask.compute
     passes: list[Pass] = []
 
-    def watch(*parts: Any, **options: Any) -> Any:
+    def recording(*parts: Any, **options: Any) -> Any:
         before, started = moved_bytes(), perf_counter()
-        found = compute(*parts, **options)
+        results = compute(*parts, **options)
         if parts:
             seconds = perf_counter() - started
-            passes.append(Pass(_name(parts[0]), seconds, _since(before)))
-        return found
+            passes.append(Pass(_kind(parts[0]), seconds, _moved_since(before)))
+        return results
 
-    with patch.object(dask, "compute", watch):
+    with patch.object(dask, "compute", recording):
         yield passes
 
 
-def _name(part: Any) -> str:
+def _kind(part: Any) -> str:
     """Return the kind of a task: "hessian" for ``xlr-gram-sums-sum-...``."""
     key = str(part.key).removeprefix("xlr-").rpartition("-")[0]
     name = key.removesuffix("-sum")
     return PASSES.get(name, name)
 
 
-def _since(before: int | None) -> int | None:
+def _moved_since(before: int | None) -> int | None:
     after = moved_bytes()
     return None if before is None or after is None else after - before
 
@@ -65,27 +65,27 @@ def fit_in_passes(fit: Callable[[], tuple[float, Any]]) -> tuple[list[Pass], Any
 
     The start comes first: all seconds outside gradients and Hessians.
     """
-    with watched() as passes:
+    with recorded_passes() as passes:
         before = moved_bytes()
-        seconds, found = fit()
-        moved = _since(before)
+        seconds, result = fit()
+        moved = _moved_since(before)
     known = [done for done in passes if done.name in (GRADIENT, HESSIAN)]
     seconds -= sum(done.seconds for done in known)
     if moved is not None:
         moved -= sum(done.moved for done in known)
-    return [Pass(START, seconds, moved), *known], found
+    return [Pass(START, seconds, moved), *known], result
 
 
 def summarised(fits: list[list[Pass]]) -> dict[str, dict[str, Any]]:
     """Return counts of each kind of pass, and medians of seconds and bytes."""
-    found = {}
+    summaries = {}
     for kind in KINDS:
-        alike = [done for passes in fits for done in passes if done.name == kind]
-        if alike:
-            counted = [done.moved for done in alike if done.moved is not None]
-            found[kind] = {
-                "count": round(len(alike) / len(fits)),
-                "seconds": median(done.seconds for done in alike),
-                "moved": median(counted) if counted else None,
+        of_kind = [done for passes in fits for done in passes if done.name == kind]
+        if of_kind:
+            moved = [done.moved for done in of_kind if done.moved is not None]
+            summaries[kind] = {
+                "count": round(len(of_kind) / len(fits)),
+                "seconds": median(done.seconds for done in of_kind),
+                "moved": median(moved) if moved else None,
             }
-    return found
+    return summaries

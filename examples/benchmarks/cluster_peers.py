@@ -27,8 +27,8 @@ from measure import timed
 MAX_ITER = 10_000
 # SciPy ends L-BFGS when F falls by a relative 2e-9 or less, and dask-ml keeps that
 # default. Below this tolerance, the benchmark lets it continue.
-LEFT_TO_SCIPY = 1e-7
-FACTOR = 1e7  # SciPy's default, in units of the float64 epsilon
+MIN_TOL_OF_DEFAULT = 1e-7
+SCIPY_FACTR = 1e7  # SciPy's default, in units of the float64 epsilon
 
 TimedFit = Callable[[float], tuple[float, Model]]
 
@@ -95,8 +95,8 @@ def dask_ml(arguments: PeerArguments, *, solver: str) -> Iterator[Opened]:
             model = LogisticRegression(
                 solver="lbfgs", C=np.inf, tol=tol * arguments.rows.n, max_iter=MAX_ITER
             )
-        factor = FACTOR * min(1.0, tol / LEFT_TO_SCIPY)
-        lbfgs = partial(algorithms.fmin_l_bfgs_b, factr=factor)
+        factr = SCIPY_FACTR * min(1.0, tol / MIN_TOL_OF_DEFAULT)
+        lbfgs = partial(algorithms.fmin_l_bfgs_b, factr=factr)
         with patch.object(algorithms, "fmin_l_bfgs_b", lbfgs):
             seconds, _ = timed(
                 lambda: quiet(lambda: model.fit(arguments.X, arguments.y))
@@ -166,7 +166,7 @@ class _Spark:
                 return json.loads(line)
         self.process.wait()
         lines = self.log.read_text().strip().splitlines()
-        last = lines[-1] if lines else "it said nothing"
+        last = lines[-1] if lines else "its log is empty"
         raise MissingPeerError(f"Spark did not run: {last}")
 
 

@@ -68,10 +68,10 @@ class Constants:
 
     def seconds(self, setting: Setting, kind: str) -> float:
         """Return the seconds of one pass."""
-        own = 0.0
+        parallel = 0.0
         if self.rate is not None:
-            own = setting.work(kind) / (self.rate * setting.workers)
-        return own + setting.chunks * self.overhead + self.fixed
+            parallel = setting.work(kind) / (self.rate * setting.workers)
+        return parallel + setting.chunks * self.overhead + self.fixed
 
 
 def fitted(kind: str, measured: list[tuple[Setting, float]]) -> Constants | None:
@@ -91,7 +91,7 @@ def fitted(kind: str, measured: list[tuple[Setting, float]]) -> Constants | None
 
 def all_constants(runs: list[dict[str, Any]]) -> dict[str, Constants]:
     """Return the constants of each kind of pass that was measured often enough."""
-    found = {}
+    constants = {}
     for kind in KINDS:
         measured = [
             (Setting(**run["setting"]), run["passes"][kind]["seconds"])
@@ -99,18 +99,18 @@ def all_constants(runs: list[dict[str, Any]]) -> dict[str, Constants]:
             if kind in run["passes"]
         ]
         if of_kind := fitted(kind, measured):
-            found[kind] = of_kind
-    return found
+            constants[kind] = of_kind
+    return constants
 
 
 def predicted(
-    found: dict[str, Constants], counts: dict[str, int]
+    constants: dict[str, Constants], counts: dict[str, int]
 ) -> dict[str, dict[str, Any]]:
     """Predict, for data too large for this machine, the seconds of each kind of pass.
 
     Parameters
     ----------
-    found : dict of Constants
+    constants : dict of Constants
     counts : dict of int
         Numbers of passes of each kind in a fit.
     """
@@ -120,9 +120,9 @@ def predicted(
             n, p, max(1, round(8 * n * p / CHUNK_BYTES)), PREDICTED_WORKERS
         )
         seconds = {
-            kind: count * found[kind].seconds(setting, kind)
+            kind: count * constants[kind].seconds(setting, kind)
             for kind, count in counts.items()
-            if kind in found
+            if kind in constants
         }
         predictions[name] = {"setting": asdict(setting), "seconds": seconds}
     return predictions

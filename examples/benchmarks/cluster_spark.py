@@ -63,10 +63,12 @@ def fit(rows: Any, tol: float) -> dict[str, Any]:
 
 
 def answer(content: dict[str, Any]) -> None:
+    """Print a line for the process that reads this output."""
     print(json.dumps(content), flush=True)
 
 
 def main() -> None:
+    """Answer with the versions, then with a fit for each tolerance that comes in."""
     folder, memory = sys.argv[1:]
     spark = session(memory)
     rows = in_memory(spark, folder)

@@ -19,7 +19,7 @@ from typing import Any
 from formats import table, time
 from machine import machine, versions
 from measure import TimeLimitError, time_limit, timed
-from page import places
+from page import machine_lines
 
 RESULTS = Path(__file__).parent / "results"
 TOLERANCES = tuple(10.0**-k for k in range(3, 11))
@@ -165,13 +165,13 @@ def run_cell(
             f"in {patience:g} seconds a run: give them more with --patience."
         )
     fastest = min(usable, key=lambda s: peers[s]["seconds"])
-    # Time the whole loop once, and short fits in turns with xlr.
+    # Time a long loop once, and short fits in turns with xlr.
     peer = peers[fastest]
-    often = 1 if peer["seconds"] > 10 else repeats
+    peer_repeats = 1 if peer["seconds"] > 10 else repeats
     part = cell.trial if cell.scaled else cell.n_models
     for turn in range(repeats):
         ours["repeats"].append(timed(lambda: cell.ours(data, ours["tol"]))[0])
-        if turn < often:
+        if turn < peer_repeats:
             fit = partial(cell.theirs, data, peer["tol"], fastest, part)
             seconds, found = timed(partial(quiet, fit))
             peer["repeats"].append(seconds * cell.n_models / part)
@@ -222,7 +222,7 @@ def page(comparison: Comparison, results: list[dict[str, Any]]) -> str:
         "cell | data | xlr, s | off by | fastest other | its time, s | off by"
         " | ratio | goal | met"
     )
-    parts = [comparison.introduction, *places(results), table(header, rows)]
+    parts = [comparison.introduction, *machine_lines(results), table(header, rows)]
     missed = [
         r["name"]
         for r in results

@@ -28,13 +28,13 @@ def load(loader: Callable[..., Any], standardised: bool, rng, n: int) -> Data:
 class Model(NamedTuple):
     """Distribution of rows: ``root`` of the features' covariance, and the logits.
 
-    ``deviation`` is the standard deviation of the logits. With 2, about one label in
+    ``logit_std`` is the standard deviation of the logits. With 2, about one label in
     five is on the wrong side of the plane; with 180, 3 in 1000 are, all near it.
     """
 
     root: np.ndarray
     coef: np.ndarray
-    deviation: float
+    logit_std: float
 
     def draw(self, rng, n: int, dtype: str = "float64") -> Data:
         """Draw n rows and their labels."""
@@ -42,20 +42,20 @@ class Model(NamedTuple):
         X, y = np.empty((n, p), dtype), np.empty(n, np.int64)
         for rows in row_blocks(n, p):
             values = rng.standard_normal((rows.stop - rows.start, p)) @ self.root
-            chances = expit(values @ self.coef - self.deviation / 4)
-            y[rows] = rng.random(len(values)) < chances
+            probabilities = expit(values @ self.coef - self.logit_std / 4)
+            y[rows] = rng.random(len(values)) < probabilities
             X[rows] = values
         return Data(X, y)
 
 
 def correlated_model(
-    rng, *, p: int, correlation: float = 0.8, deviation: float = 2.0
+    rng, *, p: int, correlation: float = 0.8, logit_std: float = 2.0
 ) -> Model:
     """Return a model whose features are each correlated with their neighbours."""
     covariance = toeplitz(correlation ** np.arange(p))
     coef = rng.standard_normal(p)
-    coef *= deviation / np.sqrt(coef @ covariance @ coef)
-    return Model(np.linalg.cholesky(covariance).T, coef, deviation)
+    coef *= logit_std / np.sqrt(coef @ covariance @ coef)
+    return Model(np.linalg.cholesky(covariance).T, coef, logit_std)
 
 
 def correlated(
@@ -65,15 +65,18 @@ def correlated(
     p: int,
     dtype: str = "float64",
     correlation: float = 0.8,
-    deviation: float = 2.0,
+    logit_std: float = 2.0,
 ) -> Data:
     """Draw rows of correlated features, and their labels."""
-    model = correlated_model(rng, p=p, correlation=correlation, deviation=deviation)
+    model = correlated_model(rng, p=p, correlation=correlation, logit_std=logit_std)
     return model.draw(rng, n, dtype)
 
 
 def badly_scaled(rng, n: int, *, p: int) -> Data:
-    """Draw correlated features on scales over 4 decades, 100 deviations from zero."""
+    """Draw correlated features on very different scales, far from zero.
+
+    The scales cover 4 decades, and the means are 100 standard deviations.
+    """
     X, y, *_ = correlated(rng, n, p=p)
     scales = rng.permutation(np.logspace(-2, 2, p))
     for rows in row_blocks(n, p):
@@ -140,8 +143,8 @@ def embeddings(rng, n: int, *, p: int, n_classes: int, distance: float = 6.0) ->
     1 / j along random directions. Two centres are ``distance`` standard deviations of
     the noise apart. The frequencies of the classes differ.
     """
-    turn = np.linalg.qr(rng.standard_normal((p, p)))[0]
-    root = (turn * np.arange(1, p + 1) ** -0.5).T
+    rotation = np.linalg.qr(rng.standard_normal((p, p)))[0]
+    root = (rotation * np.arange(1, p + 1) ** -0.5).T
     centres = distance / np.sqrt(2 * p) * rng.standard_normal((n_classes, p))
     y = rng.choice(n_classes, size=n, p=rng.dirichlet(np.full(n_classes, 5.0)))
     y[:n_classes] = np.arange(n_classes)[:n]  # every class has a row

@@ -42,10 +42,10 @@ COMPARED += ["cupy", "cupy-cuda12x", "cupy-cuda13x"]
 
 def surroundings() -> dict[str, Any]:
     """Return the GPU and its driver, versions, and the date."""
-    found = {}
+    versions = {}
     for name in COMPARED:
         try:
-            found[name] = version(name)
+            versions[name] = version(name)
         except PackageNotFoundError:
             continue
     command = ["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"]
@@ -58,7 +58,7 @@ def surroundings() -> dict[str, Any]:
         "gpu": gpu,
         "driver": driver,
         "python": platform.python_version(),
-        "versions": found,
+        "versions": versions,
         "date": datetime.date.today().isoformat(),
     }
 
@@ -70,14 +70,14 @@ def run_cell(cell: Any, setting: Setting) -> dict[str, Any]:
         for row in cell.run(setting):
             rows.append(row)
     except Exception as error:  # the other cells still run
-        said = str(error).partition("\n")[0][:150]
-        rows.append({"who": "-", "note": f"{type(error).__name__}: {said}"})
+        message = str(error).partition("\n")[0][:150]
+        rows.append({"who": "-", "note": f"{type(error).__name__}: {message}"})
     for library in setting.libraries:
         library.release()
     return {"name": cell.name, "rows": rows, "wall": perf_counter() - started}
 
 
-def shown(results: list[dict[str, Any]]) -> str:
+def results_table(results: list[dict[str, Any]]) -> str:
     """Return the table, with a line for each measurement."""
     lines = []
     for result in results:
@@ -126,7 +126,7 @@ def main(arguments: list[str] | None = None) -> int:
         )
     else:
         print(f"{around['gpu']}, driver {around['driver']}, {around['date']}\n")
-    print(shown(results))
+    print(results_table(results))
     for cell in chosen:
         print(f"Goal of {cell.name}: {cell.goal}.")
     for sentence in missing:

@@ -82,27 +82,27 @@ def pass_over_rows(setting: Setting) -> Iterator[Row]:
     """
     rows = setting.rows(gpu_data.correlated, 10_000_000, 100, 2, "float32")
     for library in setting.libraries:
-        mine = rows.of(library)
-        xp, X = library.xp, mine.X
+        own = rows.of(library)
+        xp, X = library.xp, own.X
         n = X.shape[0]
         _, copying = timed(lambda X=X, xp=xp: xp.asarray(X, copy=True), library, 7)
         ones = xp.ones_like(X[:, :1])
-        targets = Targets(1, xp.astype(mine.y, X.dtype)[:, None], ones)
+        targets = Targets(1, xp.astype(own.y, X.dtype)[:, None], ones)
         ridge = xp.astype(xp.ones_like(X[:1, :]), xp.float64)[None, :, :] / n
         data = TrainingData(DenseMatrix(X, xp=xp), targets)
         objective = Objective(
             data, LogisticLoss(), L2Penalty(ridge), fit_intercept=True
         )
-        at = objective.zeros()
-        _, seconds = timed(partial(objective.value_and_gradient, at), library, 7)
-        bandwidth = 2 * rows.nbytes / copying
-        found = 2 * rows.nbytes / seconds
+        zeros = objective.zeros()
+        _, seconds = timed(partial(objective.value_and_gradient, zeros), library, 7)
+        of_copy = 2 * rows.nbytes / copying
+        of_pass = 2 * rows.nbytes / seconds
         yield {
             "who": f"xlr, {library.name}",
             "seconds": seconds,
-            "note": f"{found / 1e9:.4g} GB/s, X counted twice; a copy moves "
-            f"{bandwidth / 1e9:.4g} GB/s: {found / bandwidth:.0%} of it",
-            "share_of_bandwidth": found / bandwidth,
+            "note": f"{of_pass / 1e9:.4g} GB/s, X counted twice; a copy moves "
+            f"{of_copy / 1e9:.4g} GB/s: {of_pass / of_copy:.0%} of it",
+            "share_of_bandwidth": of_pass / of_copy,
         }
 
 
@@ -126,16 +126,15 @@ def fits(
     if scikit_learn:
         yield loosest_of_scikit_learn(rows, C, tol, limit, end=setting.end)
     if setting.torch is not None:
-        mine = rows.of(setting.torch)
+        own = rows.of(setting.torch)
         yield measured(
-            "torch LBFGS", gpu_fits.by_torch, mine, C, tol, limit, end=setting.end
+            "torch LBFGS", gpu_fits.by_torch, own, C, tol, limit, end=setting.end
         )
     if on_cpu:
-        host = NumPy()
-        parts = (rows.library.to_host(part) for part in (rows.X, rows.y))
-        mine = Rows(*parts, rows.n_classes, host)
+        X_and_y = (rows.library.to_host(part) for part in (rows.X, rows.y))
+        own = Rows(*X_and_y, rows.n_classes, NumPy())
         name = "xlr, numpy on the CPU"
-        yield measured(name, gpu_fits.by_xlr, mine, C, tol, limit, end=setting.end)
+        yield measured(name, gpu_fits.by_xlr, own, C, tol, limit, end=setting.end)
 
 
 def loosest_of_scikit_learn(
@@ -167,15 +166,15 @@ def measured(
         return {"who": who, "note": "left out: no time was left"}
     try:
         library.release()
-        with library.peak() as most:
+        with library.peak() as peak_bytes:
             (coef, intercept), seconds = timed(
                 partial(fit, rows, C, tol, limit), library
             )
-            extra = most()
+            extra = peak_bytes()
         F, optimality = value_and_optimality(rows, coef, intercept, C)
     except Exception as error:  # the other fits still run
-        said = str(error).partition("\n")[0][:150]
-        return {"who": who, "note": f"{type(error).__name__}: {said}"}
+        message = str(error).partition("\n")[0][:150]
+        return {"who": who, "note": f"{type(error).__name__}: {message}"}
     good = optimality <= SLACK * tol
     return {
         "who": who,
@@ -189,15 +188,15 @@ def measured(
 
 
 def cross_validation(setting: Setting) -> Iterator[Row]:
-    """Measure 20 C in 10 folds at once, and single fits to a tenth of them."""
+    """Measure 20 values of C in 10 folds at once, and single fits for one fold."""
     rows = setting.rows(gpu_data.correlated, 1_000_000, 100, 2, "float32")
     Cs, n_folds = np.logspace(-4, 4, 20), 10
     for library in setting.libraries:
-        mine = rows.of(library)
+        own = rows.of(library)
         model = xlr.LogisticRegressionCV(Cs=Cs, cv=n_folds, tol=1e-5)
-        _, seconds = timed(partial(model.fit, mine.X, mine.y), library, 1)
-        n = mine.X.shape[0]
-        X, y = mine.X[n // n_folds :, :], mine.y[n // n_folds :]
+        _, seconds = timed(partial(model.fit, own.X, own.y), library, 1)
+        n = own.X.shape[0]
+        X, y = own.X[n // n_folds :, :], own.y[n // n_folds :]
 
         def one_by_one(X: Any = X, y: Any = y) -> None:
             for C in Cs:
@@ -216,8 +215,8 @@ def small(setting: Setting) -> Iterator[Row]:
     """Measure the fixed cost of a fit."""
     rows = gpu_data.correlated(setting.libraries[0], 569, 30, 2, "float32")
     for library in setting.libraries:
-        mine = rows.of(library)
-        yield measured(f"xlr, {library.name}", gpu_fits.by_xlr, mine, 1.0, 1e-5)
+        own = rows.of(library)
+        yield measured(f"xlr, {library.name}", gpu_fits.by_xlr, own, 1.0, 1e-5)
 
 
 CELLS = [

@@ -42,7 +42,7 @@ class Rows:
         return math.prod(self.X.shape) * self.X.itemsize
 
     @property
-    def units(self) -> tuple[Any, Any]:
+    def mean_and_std(self) -> tuple[Any, Any]:
         """Return the mean and standard deviation of the columns, in float64."""
         xp, n = self.library.xp, self.X.shape[0]
         total = squares = 0.0
@@ -92,11 +92,11 @@ def embeddings(library: Any, n: int, p: int, n_classes: int, dtype: str) -> Rows
 
 
 def _standardised(rows: Rows) -> Rows:
-    """Standardise in place, so that all libraries fit in the same units."""
+    """Standardise in place, so that tolerances of all libraries mean the same."""
     xp, dtype = rows.library.xp, rows.X.dtype
-    mean, deviation = (xp.astype(part, dtype) for part in rows.units)
+    mean, std = (xp.astype(values, dtype) for values in rows.mean_and_std)
     for part in slices(*rows.X.shape):
-        rows.X[part, :] = (rows.X[part, :] - mean) / deviation
+        rows.X[part, :] = (rows.X[part, :] - mean) / std
     return rows
 
 
@@ -109,28 +109,28 @@ def value_and_optimality(
     """
     xp, n = rows.library.xp, rows.X.shape[0]
     coef, intercept = xp.astype(coef, xp.float64), xp.astype(intercept, xp.float64)
-    value, slope, total = 0.0, 0.0, 0.0
+    value, of_coef, of_intercept = 0.0, 0.0, 0.0  # n times F and its gradient
     for part in slices(n, max(rows.X.shape[1], 2 * rows.n_classes)):
         block = xp.astype(rows.X[part, :], xp.float64)
         logits = block @ coef.T + intercept
-        own = _one_hot(rows, part)
+        one_hot = _one_hot(rows, part)
         if rows.n_classes == 2:
-            size = xp.logaddexp(xp.zeros_like(logits), logits)
-            p = xp.exp(logits - size)
-            loss = size - own * logits
+            log_sum = xp.logaddexp(xp.zeros_like(logits), logits)
+            p = xp.exp(logits - log_sum)
+            loss = log_sum - one_hot * logits
         else:
             top = xp.max(logits, axis=1, keepdims=True)
-            size = top + xp.log(xp.sum(xp.exp(logits - top), axis=1, keepdims=True))
-            p = xp.exp(logits - size)
-            loss = size[:, 0] - xp.sum(own * logits, axis=1)
-        residual = p - own
+            log_sum = top + xp.log(xp.sum(xp.exp(logits - top), axis=1, keepdims=True))
+            p = xp.exp(logits - log_sum)
+            loss = log_sum[:, 0] - xp.sum(one_hot * logits, axis=1)
+        residual = p - one_hot
         value += float(xp.sum(loss))
-        slope = slope + residual.T @ block
-        total = total + xp.sum(residual, axis=0)
+        of_coef = of_coef + residual.T @ block
+        of_intercept = of_intercept + xp.sum(residual, axis=0)
     value += 0.5 * float(xp.sum(coef**2)) / C
-    gradient = (slope + coef / C) / n
-    largest = max(float(xp.max(xp.abs(gradient))), float(xp.max(xp.abs(total))) / n)
-    return value / n, largest
+    of_coef = of_coef + coef / C
+    optimality = max(float(xp.max(xp.abs(part))) for part in (of_coef, of_intercept))
+    return value / n, optimality / n
 
 
 def _one_hot(rows: Rows, part: slice) -> Any:

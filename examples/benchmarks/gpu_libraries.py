@@ -74,19 +74,19 @@ class CuPy(NumPy):
 
     @contextmanager
     def peak(self) -> Iterator[Callable[[], float | None]]:
-        class Held(self._cupy.cuda.MemoryHook):
-            name = "held"
-            now = most = 0
+        class MemoryCounter(self._cupy.cuda.MemoryHook):
+            name = "memory counter"
+            in_use = peak = 0
 
-            def malloc_postprocess(self, **of: Any) -> None:
-                self.now += of["mem_size"]
-                self.most = max(self.most, self.now)
+            def malloc_postprocess(self, **details: Any) -> None:
+                self.in_use += details["mem_size"]
+                self.peak = max(self.peak, self.in_use)
 
-            def free_postprocess(self, **of: Any) -> None:
-                self.now -= of["mem_size"]
+            def free_postprocess(self, **details: Any) -> None:
+                self.in_use -= details["mem_size"]
 
-        with Held() as held:
-            yield lambda: held.most
+        with MemoryCounter() as counter:
+            yield lambda: counter.peak
 
     def to_host(self, array: Any) -> np.ndarray:
         return array.get()
@@ -106,12 +106,12 @@ class Torch(NumPy):
         self.generator = torch.Generator(device=device).manual_seed(0)
 
     def normal(self, *shape: int, dtype: str = "float32") -> Any:
-        return self.torch.randn(*shape, dtype=self.dtype(dtype), **self._place())
+        return self.torch.randn(*shape, dtype=self.dtype(dtype), **self._options())
 
     def uniform(self, *shape: int) -> Any:
-        return self.torch.rand(*shape, dtype=self.torch.float64, **self._place())
+        return self.torch.rand(*shape, dtype=self.torch.float64, **self._options())
 
-    def _place(self) -> dict[str, Any]:
+    def _options(self) -> dict[str, Any]:
         return {"generator": self.generator, "device": self.device}
 
     def take_over(self, array: Any) -> Any:

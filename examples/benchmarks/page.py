@@ -71,21 +71,22 @@ def limits(results: list[dict]) -> str:
 
 
 def cell_section(result: dict) -> str:
-    """Return the section of a cell: its fits, the fastest first, and those missing."""
+    """Return the section of a cell: its fits, the fastest first, and missing ones."""
     fits = result["fits"]
-    xlr = fits[XLR]["seconds"]
-    ran = [name for name in fits if fits[name]["counts"] is not None]
-    ran.sort(key=lambda name: (not fits[name]["good"], fits[name]["seconds"]))
+    xlr_seconds = fits[XLR]["seconds"]
+    ended = [name for name in fits if fits[name]["counts"] is not None]
+    ended.sort(key=lambda name: (not fits[name]["good"], fits[name]["seconds"]))
     rows = []
-    for name in ran:
+    for name in ended:
         fit, counts = fits[name], fits[name]["counts"]
-        shown = f"**{name}**" if name == XLR else name
+        label = f"**{name}**" if name == XLR else name
+        seconds = fit["seconds"]
         rows.append(
             [
-                shown if fit["good"] else f"{shown} †",
-                time(fit["seconds"]),
-                "-" if xlr is None else f"{fit['seconds'] / xlr:.2f}",
-                f"{fit['seconds'] / result['matvec_seconds']:.1f}",
+                label if fit["good"] else f"{label} †",
+                time(seconds),
+                "-" if xlr_seconds is None else f"{seconds / xlr_seconds:.2f}",
+                f"{seconds / result['matvec_seconds']:.1f}",
                 error(counts["distance"]),
                 str(counts["n_iter"]),
                 f"{counts['tol']:.0e}",
@@ -133,30 +134,30 @@ def surroundings(result: dict) -> str:
     return text + "; " + ", ".join(f"{k} {v}" for k, v in versions.items()) + "."
 
 
-def places(results: list[dict]) -> list[str]:
-    """Return machine and versions, with names of cells if there are several."""
-    found: dict[str, list[str]] = {}
+def machine_lines(results: list[dict]) -> list[str]:
+    """Return lines of machine and versions; several of them name their cells."""
+    cells: dict[str, list[str]] = {}
     for result in results:
-        found.setdefault(surroundings(result), []).append(result["name"])
+        cells.setdefault(surroundings(result), []).append(result["name"])
     return [
-        ("" if len(found) == 1 else ", ".join(names) + ": ") + f"{place}\n"
-        for place, names in found.items()
+        ("" if len(cells) == 1 else ", ".join(names) + ": ") + f"{machine}\n"
+        for machine, names in cells.items()
     ]
 
 
 def page(results: list[dict]) -> str:
     """Return the page, with every machine that cells were measured on."""
-    places: dict[str, list[dict]] = {}
+    by_machine: dict[str, list[dict]] = {}
     for result in results:
-        places.setdefault(surroundings(result), []).append(result)
+        by_machine.setdefault(surroundings(result), []).append(result)
     parts = [INTRODUCTION.format(good=results[0]["good"])]
-    for place, there in places.items():
-        dates = sorted(result["date"] for result in there)
+    for machine, cells in by_machine.items():
+        dates = sorted(result["date"] for result in cells)
         span = dates[0] if dates[0] == dates[-1] else f"{dates[0]} to {dates[-1]}"
         names = ""
-        if len(places) > 1:
-            names = ", ".join(result["name"] for result in there) + ": "
-        parts.append(f"{names}{place} {span}.\n")
+        if len(by_machine) > 1:
+            names = ", ".join(result["name"] for result in cells) + ": "
+        parts.append(f"{names}{machine} {span}.\n")
     parts += ["## Summary\n", summary(results)]
     parts += [text for text in [other_goals(results)] if text]
     parts += [text for text in [limits(results)] if text]

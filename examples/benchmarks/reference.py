@@ -95,16 +95,16 @@ def _newton(data: Data, C: float) -> tuple[np.ndarray, np.ndarray]:
             step = solve(hessian, gradient, assume_a="pos")
         except LinAlgError:  # F is flat to rounding: stop here
             break
-        shrink = 1.0
-        while shrink > 1e-6:
-            trial = v - shrink * step[:p], b - shrink * step[p]
+        factor = 1.0
+        while factor > 1e-6:
+            trial = v - factor * step[:p], b - factor * step[p]
             if (lower := value(*trial)) < F:
                 break
-            shrink /= 2
+            factor /= 2
         else:
             break
-        (v, b), gain, F = trial, F - lower, lower
-        if gain <= 1e-16 * F:
+        (v, b), decrease, F = trial, F - lower, lower
+        if decrease <= 1e-16 * F:
             break
     coef = v / scale
     return coef, np.asarray([b - centre @ coef])

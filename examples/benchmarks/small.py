@@ -22,7 +22,7 @@ from pathlib import Path
 import measure
 from formats import error, table
 from formats import time as digits
-from page import places
+from page import machine_lines
 from peers import SKLEARN_DEFAULT, XLR
 from small_cells import (
     DEFAULTS,
@@ -181,7 +181,7 @@ def page(results: dict[str, dict[str, dict]]) -> str:
     """Return the page of results, by setting of threads and cell."""
     parts = [INTRODUCTION]
     for threads, cells in results.items():
-        parts += [f"## With {threads}\n", *places(list(cells.values()))]
+        parts += [f"## With {threads}\n", *machine_lines(list(cells.values()))]
         if any(result["quick"] for result in cells.values()):
             parts.append("**A trial, with few short turns.**\n")
         tables = {name: cells[name] for name in SMALL_CELLS if name in cells}

@@ -27,7 +27,7 @@ def rows_and_columns(share: float, *, n: int, p: int) -> dict[str, Any]:
     return {"X": X, "y": y}
 
 
-def few_that_count(share: float, *, n: int, p: int, count: int = 50) -> dict[str, Any]:
+def few_relevant(share: float, *, n: int, p: int, count: int = 50) -> dict[str, Any]:
     """Return correlated features; a few of them, far apart, have a coefficient."""
     rng = np.random.default_rng(1)
     X, *_ = correlated(rng, max(300, int(n * share)), p=p)
@@ -118,16 +118,18 @@ def their_fit(
     }
 
 
-def path_of(data: dict[str, Any]) -> np.ndarray:
-    """Return values of C, from the one where the first coefficient leaves zero to 100
-    times that."""
+def path_Cs(data: dict[str, Any]) -> np.ndarray:  # noqa: N802
+    """Return the values of C on the path, from small to large.
+
+    At the first, the first coefficient leaves zero. The last is 100 times larger.
+    """
     X, y = data["X"], data["y"]
-    slope = np.abs(X.T @ (y - y.mean())).max()
-    return np.logspace(0, 2, N_CS) / slope
+    gradient = np.abs(X.T @ (y - y.mean())).max()
+    return np.logspace(0, 2, N_CS) / gradient
 
 
 def our_path(data: dict[str, Any], tol: float) -> dict[str, Any]:
-    path = xlr.logistic_path(data["X"], data["y"], Cs=path_of(data), tol=tol)
+    path = xlr.logistic_path(data["X"], data["y"], Cs=path_Cs(data), tol=tol)
     return {"coef": path.coefs, "intercept": path.intercepts}
 
 
@@ -136,7 +138,7 @@ def their_path(
 ) -> dict[str, Any]:
     """Fit each model from the previous one."""
     X, y = data["X"], data["y"]
-    alphas = 1 / (path_of(data) * len(y))
+    alphas = 1 / (path_Cs(data) * len(y))
     if peer == "glum":
         from glum import GeneralizedLinearRegressor
 
@@ -224,7 +226,7 @@ def fit_cell(
 def path_above_the_best(
     data: dict[str, Any], found: dict[str, Any], best: dict[str, Any]
 ) -> float:
-    return above_the_best(data, found, best, Cs=path_of(data), l1_ratio=1.0)
+    return above_the_best(data, found, best, Cs=path_Cs(data), l1_ratio=1.0)
 
 
 SPARSE_CELLS = {
@@ -253,7 +255,7 @@ SPARSE_CELLS = {
             "20k x 1k, correlated, l1_ratio=0.5",
             3,
             ("saga", "glum", "skglm"),
-            partial(few_that_count, n=20_000, p=1_000),
+            partial(few_relevant, n=20_000, p=1_000),
             C=0.01,
             l1_ratio=0.5,
             epochs=500,
@@ -263,7 +265,7 @@ SPARSE_CELLS = {
             "5k x 2k, correlated, 50 relevant; 100 L1 models",
             3,
             ("glum", "skglm"),
-            partial(few_that_count, n=5_000, p=2_000),
+            partial(few_relevant, n=5_000, p=2_000),
             our_path,
             their_path,
             partial(our_path, tol=TIGHT),

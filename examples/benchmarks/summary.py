@@ -7,7 +7,7 @@ import math
 from formats import error, number, share, table, time
 from peers import SKLEARN_DEFAULT, XLR
 
-MOST_PASSES = 10  # goal for "tall"
+MAX_PASSES = 10  # goal for "tall"
 
 
 def fastest_peer(result: dict) -> str | None:
@@ -52,7 +52,7 @@ def misses(result: dict) -> bool:
     """Return whether xlr misses the goal of the cell."""
     if result["fits"][XLR]["counts"] is None or not result["fits"][XLR]["good"]:
         return True
-    if result["name"] == "tall" and passes(result) > MOST_PASSES:
+    if result["name"] == "tall" and passes(result) > MAX_PASSES:
         return True
     return ratio_to_fastest(result) < result["goal"]
 
@@ -138,8 +138,8 @@ def other_goals(results: list[dict]) -> str:
     if "tall" in named:
         taken = passes(named["tall"])
         add(
-            f"tall takes {taken:.1f} passes (at most {MOST_PASSES})",
-            taken <= MOST_PASSES,
+            f"tall takes {taken:.1f} passes (at most {MAX_PASSES})",
+            taken <= MAX_PASSES,
         )
     shares = {
         name: result["fits"][XLR]["extra_bytes"] / result["X_bytes"]

@@ -18,7 +18,7 @@ from measure import TimeLimitError, objective, time_limit, timed
 from peers import SKLEARN_DEFAULT, XLR, Peer
 
 GOOD = 1e-8
-SHOWN: dict = {}  # warnings so far, so that each appears once
+SHOWN: dict = {}  # registry of warnings, so that each appears once
 SLOW = 20  # times the best: a longer run ends the sweep of a peer
 
 
@@ -37,7 +37,10 @@ class Best:
     intercept: np.ndarray | None = None
     seconds: float = math.inf  # of the fastest run that was good enough at its time
 
-    def see(self, F: float, by: str, coef: np.ndarray, intercept: np.ndarray) -> None:
+    def update(
+        self, F: float, by: str, coef: np.ndarray, intercept: np.ndarray
+    ) -> None:
+        """Keep a fit if its F is the lowest so far."""
         if F < self.F:
             self.F, self.by, self.coef, self.intercept = F, by, coef, intercept
 
@@ -100,7 +103,7 @@ def run(
     F = objective(coef, intercept, data, C)
     if not math.isfinite(F):
         return Run(tol, max_iter, seconds, problem="the coefficients are not finite")
-    best.see(F, f"{peer.name}, tol {tol:.0e}", coef, intercept)
+    best.update(F, f"{peer.name}, tol {tol:.0e}", coef, intercept)
     if best.reached(F):
         best.seconds = min(best.seconds, seconds)
     return Run(

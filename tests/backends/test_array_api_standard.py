@@ -1,4 +1,4 @@
-"""The mandatory part of version 2023.12 of the standard, with linalg, suffices.
+"""Fits with the mandatory part of the array API standard 2023.12, and its linalg.
 
 array-api-strict refuses the parts that its flags disable.
 """
@@ -24,9 +24,9 @@ FLAGS = {
     "boolean_indexing": False,
 }
 PARAMETERS = {
-    "newton": {},
+    "newton-cholesky": {},
     "one-vs-rest": {"multi_class": "ovr", "class_weight": "balanced"},
-    "free": {"C": np.inf, "tol": 1e-9},
+    "no penalty": {"C": np.inf, "tol": 1e-9},
     "newton-cg": {"solver": "newton-cg"},
     "lbfgs": {"solver": "lbfgs", "tol": 1e-8},
     "l1": {"l1_ratio": 1.0, "tol": 1e-8},
@@ -48,7 +48,7 @@ def assert_close(actual, expected):
 
 @pytest.mark.parametrize("kind", list(PARAMETERS))
 def test_standard_suffices_for_fits_and_predictions(kind, place):
-    y = BINARY if kind == "free" else Y
+    y = BINARY if kind == "no penalty" else Y
     model = xlr.LogisticRegression(**PARAMETERS[kind]).fit(place(X), place(y))
     expected = xlr.LogisticRegression(**PARAMETERS[kind]).fit(X, y)
     assert_close(model.coef_, expected.coef_)
@@ -65,15 +65,15 @@ def test_standard_suffices_for_more_columns_than_rows(place):
 
 
 def test_standard_suffices_for_every_estimator(place):
-    at, y = place(X), place(BINARY)
-    firth = xlr.FirthLogisticRegression().fit(at, y)
+    placed, y = place(X), place(BINARY)
+    firth = xlr.FirthLogisticRegression().fit(placed, y)
     assert_close(firth.coef_, xlr.FirthLogisticRegression().fit(X, BINARY).coef_)
-    cv = xlr.LogisticRegressionCV(Cs=3).fit(at, y)
+    cv = xlr.LogisticRegressionCV(Cs=3).fit(placed, y)
     assert_close(cv.coef_, xlr.LogisticRegressionCV(Cs=3).fit(X, BINARY).coef_)
     labels = Y[:, None] == np.arange(3)
-    found = xlr.MultiLabelLogisticRegression().fit(at, place(labels))
-    assert_close(found.coef_, xlr.MultiLabelLogisticRegression().fit(X, labels).coef_)
-    path = xlr.logistic_path(at, y, n_Cs=3)
+    model = xlr.MultiLabelLogisticRegression().fit(placed, place(labels))
+    assert_close(model.coef_, xlr.MultiLabelLogisticRegression().fit(X, labels).coef_)
+    path = xlr.logistic_path(placed, y, n_Cs=3)
     assert_close(path.coefs, xlr.logistic_path(X, BINARY, n_Cs=3).coefs)
 
 

@@ -1,4 +1,4 @@
-"""Namespaces, transfers between libraries, and linear solves."""
+"""Namespaces, moves between libraries and devices, and linear solves."""
 
 import array_api_compat
 import numpy as np
@@ -8,19 +8,20 @@ from conftest import namespace_of, to_numpy
 import xlr
 from xlr import arrays
 
-FLAT = np.asarray([1.5, -2.0, 0.0])
+FLOATS = np.asarray([1.5, -2.0, 0.0])
 INTEGERS = np.asarray([3, 0, 200])
 
 
 def assert_on(x, backend, dtype):
+    """Check the library, device and dtype of an array."""
     assert namespace_of(x) is backend.xp
     assert arrays.device_of(x) == backend.device
     assert x.dtype == getattr(backend.xp, dtype)
 
 
-def test_namespace_is_that_of_the_library(xp, place):
-    assert arrays.namespace(place(FLAT)).__name__ == xp.__name__
-    assert arrays.namespace([1.0], place(FLAT), None).__name__ == xp.__name__
+def test_namespace_of_arrays_is_that_of_their_library(xp, place):
+    assert arrays.namespace(place(FLOATS)).__name__ == xp.__name__
+    assert arrays.namespace([1.0], place(FLOATS), None).__name__ == xp.__name__
     assert arrays.namespace([1.0, 2.0]).__name__ == "numpy"
 
 
@@ -57,8 +58,12 @@ def test_widest_dtype_of_a_device_is_found(xp, sum_dtype, device):
         assert arrays.is_floating(x, xp=xp) == given.startswith("float")
 
 
-@pytest.mark.parametrize("values", [FLAT, INTEGERS, INTEGERS > 0, FLAT[:0], FLAT[0]])
-def test_to_host_copies_arrays(values, place):
+@pytest.mark.parametrize(
+    "values",
+    [FLOATS, INTEGERS, INTEGERS > 0, FLOATS[:0], FLOATS[0]],
+    ids=["floats", "integers", "booleans", "empty", "scalar"],
+)
+def test_to_host_keeps_values_and_dtype(values, place):
     x = place(values)
     host = arrays.to_host(x)
     assert type(host) is np.ndarray
@@ -68,8 +73,8 @@ def test_to_host_copies_arrays(values, place):
 
 def test_to_host_reads_tensors_with_gradients():
     torch = pytest.importorskip("torch")
-    x = torch.asarray(FLAT, requires_grad=True)
-    np.testing.assert_array_equal(arrays.to_host(x), FLAT)
+    x = torch.asarray(FLOATS, requires_grad=True)
+    np.testing.assert_array_equal(arrays.to_host(x), FLOATS)
 
 
 @pytest.mark.parametrize("given", ["float32", "float64", "int32", "bool"])
@@ -80,20 +85,20 @@ def test_move_from_numpy_and_back_keeps_values(sum_dtype, given, reference, back
     xp, device = backend.xp, backend.device
     values = np.asarray([0, 1, 1]).astype(given)
     dtype = None if reference is None else getattr(xp, reference)
-    there = arrays.move(values, xp=xp, device=device, dtype=dtype)
+    moved = arrays.move(values, xp=xp, device=device, dtype=dtype)
     kept = sum_dtype if given == "float64" else given
-    assert_on(there, backend, reference or kept)
-    np.testing.assert_array_equal(to_numpy(there), values)
+    assert_on(moved, backend, reference or kept)
+    np.testing.assert_array_equal(to_numpy(moved), values)
 
     dtype = None if reference is None else getattr(np, reference)
-    back = arrays.move(there, xp=np, device="cpu", dtype=dtype)
+    back = arrays.move(moved, xp=np, device="cpu", dtype=dtype)
     assert type(back) is np.ndarray
     assert back.dtype.name == (reference or kept)
     np.testing.assert_array_equal(back, values)
 
 
 def test_move_within_a_library_keeps_values(backend, place, dtype):
-    x = place(FLAT)
+    x = place(FLOATS)
     same = arrays.move(x, xp=backend.xp, device=backend.device)
     if array_api_compat.is_torch_array(x):
         assert same.data_ptr() == x.data_ptr()
@@ -103,30 +108,30 @@ def test_move_within_a_library_keeps_values(backend, place, dtype):
         x, xp=backend.xp, device=backend.device, dtype=backend.xp.int32
     )
     assert_on(changed, backend, "int32")
-    np.testing.assert_array_equal(to_numpy(changed), FLAT.astype("int32"))
+    np.testing.assert_array_equal(to_numpy(changed), FLOATS.astype("int32"))
 
 
 def test_move_between_devices_of_a_library_keeps_values():
     xp = pytest.importorskip("array_api_strict")
-    x = xp.asarray(FLAT, device=xp.Device("device1"))
+    x = xp.asarray(FLOATS, device=xp.Device("device1"))
     moved = arrays.move(x, xp=xp, device=xp.Device("device2"))
     assert moved.device == xp.Device("device2")
-    np.testing.assert_array_equal(to_numpy(moved), FLAT)
+    np.testing.assert_array_equal(to_numpy(moved), FLOATS)
 
 
-def test_move_of_a_list_makes_an_array(backend, sum_dtype):
-    x = arrays.move(FLAT.tolist(), xp=backend.xp, device=backend.device)
+def test_move_converts_a_list_to_an_array(backend, sum_dtype):
+    x = arrays.move(FLOATS.tolist(), xp=backend.xp, device=backend.device)
     assert_on(x, backend, sum_dtype)
-    np.testing.assert_array_equal(to_numpy(x), FLAT)
+    np.testing.assert_array_equal(to_numpy(x), FLOATS)
 
 
 @pytest.mark.parametrize("source", ["int64", "uint64", "float64"])
-def test_move_to_a_device_without_the_dtype_narrows_it(source):
+def test_move_to_a_device_without_64_bits_gives_32_bits(source):
     xp = pytest.importorskip("array_api_strict")
     try:
         device = xp.Device("no_x64")
     except ValueError:
-        pytest.skip("this array-api-strict has no device without int64")
+        pytest.skip("this array-api-strict has no device without 64 bits")
     x = arrays.move(INTEGERS.astype(source), xp=xp, device=device)
     assert x.device == device
     assert x.dtype == (xp.float32 if source == "float64" else xp.int32)
@@ -154,14 +159,15 @@ def test_move_takes_numpy_memory_of_any_layout(layout, backend):
 # -- positive_definite_solver ------------------------------------------------------
 
 
-def positive_definite_stack():
+def positive_definite_systems():
+    """Return three matrices, and two right-hand sides for each."""
     rng = np.random.default_rng(0)
     root = rng.normal(size=(3, 4, 6))
     return root @ root.mT + 0.1 * np.eye(4), rng.normal(size=(3, 2, 4))
 
 
 def test_positive_definite_solver_solves_each_system(xp, place, dtype, assert_close):
-    a, b = positive_definite_stack()
+    a, b = positive_definite_systems()
     expected = np.linalg.solve(a, b.mT).mT
     condition = np.linalg.cond(a).max()
     tolerance = 4 * condition * np.finfo(dtype).eps * np.abs(expected).max()
@@ -173,26 +179,26 @@ def test_positive_definite_solver_solves_each_system(xp, place, dtype, assert_cl
 
 
 @pytest.mark.parametrize("kind", ["indefinite", "singular", "nan"])
-def test_positive_definite_solver_of_an_indefinite_matrix_gives_nan(
+def test_positive_definite_solver_of_another_matrix_gives_nan(
     kind, backend, place, assert_close
 ):
-    a, b = positive_definite_stack()
-    good = arrays.positive_definite_solver(place(a), xp=backend.xp)(place(b))
+    a, b = positive_definite_systems()
+    solution = arrays.positive_definite_solver(place(a), xp=backend.xp)(place(b))
     a[1] = {
         "indefinite": np.diag([1.0, -1.0, 1.0, 1.0]),
         "singular": np.diag([1.0, 0.0, 1.0, 1.0]),
         "nan": np.full((4, 4), np.nan),
     }[kind]
-    expected = to_numpy(good).copy()
+    expected = to_numpy(solution).copy()
     expected[1] = np.nan
     actual = arrays.positive_definite_solver(place(a), xp=backend.xp)(place(b))
     assert_close(actual, expected, rtol=1e-6)
 
 
 def test_aligned_copies_unaligned_arrays_only():
-    there = np.arange(6.0)
-    received = np.frombuffer(b"abc" + there.tobytes(), offset=3)
-    assert not received.flags.aligned
-    assert arrays.aligned(received).flags.aligned
-    np.testing.assert_array_equal(arrays.aligned(received), there)
-    assert arrays.aligned(there) is there
+    values = np.arange(6.0)
+    unaligned = np.frombuffer(b"abc" + values.tobytes(), offset=3)
+    assert not unaligned.flags.aligned
+    assert arrays.aligned(unaligned).flags.aligned
+    np.testing.assert_array_equal(arrays.aligned(unaligned), values)
+    assert arrays.aligned(values) is values

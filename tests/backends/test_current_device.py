@@ -15,7 +15,6 @@ pytestmark = pytest.mark.gpu
 X, Y = load_iris(return_X_y=True)
 BINARY = (Y == 2).astype(int)
 CLASSES = Y[:, None] == np.arange(3)
-FREE = {"C": float("inf")}
 FITS = {
     "binary": lambda X, y: xlr.LogisticRegression().fit(X, y(BINARY)),
     "softmax": lambda X, y: xlr.LogisticRegression().fit(X, y(Y)),
@@ -25,12 +24,12 @@ FITS = {
     "l1": lambda X, y: xlr.LogisticRegression(l1_ratio=1.0).fit(X, y(BINARY)),
     "firth": lambda X, y: xlr.FirthLogisticRegression().fit(X, y(BINARY)),
     "cv": lambda X, y: xlr.LogisticRegressionCV(Cs=3).fit(X, y(BINARY)),
-    "labels": lambda X, y: xlr.MultiLabelLogisticRegression().fit(X, y(CLASSES)),
+    "multi-label": lambda X, y: xlr.MultiLabelLogisticRegression().fit(X, y(CLASSES)),
 }
 
 
 @pytest.fixture
-def second():
+def on_second_gpu():
     """Return a function that places arrays on the second GPU; the first is current."""
     backend = make_backend("cupy")
     import cupy
@@ -41,55 +40,67 @@ def second():
     return lambda values: backend.xp.asarray(values, device=device)
 
 
-def assert_there(actual, expected, second):
-    assert arrays.device_of(actual) == arrays.device_of(second(X))
+def assert_close(actual, expected, *, like):
+    """Compare values with those on the CPU, and the device with that of an array."""
+    assert arrays.device_of(actual) == arrays.device_of(like)
     np.testing.assert_allclose(to_numpy(actual), expected, rtol=1e-6, atol=1e-9)
 
 
 # Predictions without the offset warn.
 @pytest.mark.filterwarnings("ignore:LogisticRegression was fitted with an offset")
-@pytest.mark.parametrize("labels_on", ["host", "X", "current"])
+@pytest.mark.parametrize("labels_on", ["host", "second GPU", "first GPU"])
 @pytest.mark.parametrize("kind", list(FITS))
-def test_fit_stays_on_the_device_of_x(kind, labels_on, second):
+def test_fit_stays_on_the_device_of_x(kind, labels_on, on_second_gpu):
     import cupy
 
-    place = {"host": np.asarray, "X": second, "current": cupy.asarray}[labels_on]
-    model, expected = FITS[kind](second(X), place), FITS[kind](X, np.asarray)
-    assert_there(model.coef_, expected.coef_, second)
-    assert_there(model.intercept_, expected.intercept_, second)
+    places = {
+        "host": np.asarray,
+        "second GPU": on_second_gpu,
+        "first GPU": cupy.asarray,
+    }
+    place, moved = places[labels_on], on_second_gpu(X)
+    model, expected = FITS[kind](moved, place), FITS[kind](X, np.asarray)
+    assert_close(model.coef_, expected.coef_, like=moved)
+    assert_close(model.intercept_, expected.intercept_, like=moved)
     for method in ("decision_function", "predict_proba", "predict_log_proba"):
-        found = getattr(model, method)(second(X))
-        assert_there(found, getattr(expected, method)(X), second)
-    assert_there(model.predict(second(X)), expected.predict(X), second)
-    y = {"labels": CLASSES, "softmax": Y}.get(kind, BINARY)
-    assert model.score(second(X), place(y)) == pytest.approx(expected.score(X, y))
+        found = getattr(model, method)(moved)
+        assert_close(found, getattr(expected, method)(X), like=moved)
+    assert_close(model.predict(moved), expected.predict(X), like=moved)
+    y = {"multi-label": CLASSES, "softmax": Y}.get(kind, BINARY)
+    assert model.score(moved, place(y)) == pytest.approx(expected.score(X, y))
 
 
-def test_paths_and_resamples_stay_on_the_device_of_x(second):
-    path = xlr.logistic_path(second(X), BINARY, n_Cs=3)
-    assert_there(path.coefs, xlr.logistic_path(X, BINARY, n_Cs=3).coefs, second)
-    drawn = {"n_resamples": 5, "random_state": 0}
-    model = xlr.LogisticRegression()
-    found = xlr.bootstrap(model, second(X), BINARY, **drawn)
-    expected = xlr.bootstrap(model, X, BINARY, **drawn)
-    assert_there(found.coef, expected.coef, second)
+def test_paths_and_resamples_stay_on_the_device_of_x(on_second_gpu):
+    moved = on_second_gpu(X)
+    path = xlr.logistic_path(moved, BINARY, n_Cs=3)
+    expected_path = xlr.logistic_path(X, BINARY, n_Cs=3)
+    assert_close(path.coefs, expected_path.coefs, like=moved)
+    resamples = {"n_resamples": 5, "random_state": 0}
+    found, expected = (
+        xlr.bootstrap(xlr.LogisticRegression(), rows, BINARY, **resamples)
+        for rows in (moved, X)
+    )
+    assert_close(found.coef, expected.coef, like=moved)
 
 
-def test_inference_reads_x_on_its_device(second):
+def test_inference_reads_x_on_its_device(on_second_gpu):
+    moved = on_second_gpu(X)
     found, expected = (
         xlr.infer(
-            xlr.LogisticRegression(**FREE).fit(at, BINARY), at, BINARY, keep_data=True
+            xlr.LogisticRegression(C=np.inf).fit(rows, BINARY),
+            rows,
+            BINARY,
+            keep_data=True,
         )
-        for at in (second(X), X)
+        for rows in (moved, X)
     )
     np.testing.assert_allclose(found.bse, expected.bse, rtol=1e-6)
-    summaries = (found.summary(), expected.summary())
-    assert str(summaries[0]) == str(summaries[1])
+    assert str(found.summary()) == str(expected.summary())
     for table in ("get_margeff", "profile_conf_int"):
         columns = getattr(found, table)().columns
         for name, values in getattr(expected, table)().columns.items():
             np.testing.assert_allclose(columns[name], values, rtol=1e-5)
-    interval = found.predict_interval(second(X))
-    assert_there(interval.proba, expected.predict_interval(X).proba, second)
+    proba = found.predict_interval(moved).proba
+    assert_close(proba, expected.predict_interval(X).proba, like=moved)
     leverage = found.get_influence().hat_matrix_diag
-    assert_there(leverage, expected.get_influence().hat_matrix_diag, second)
+    assert_close(leverage, expected.get_influence().hat_matrix_diag, like=moved)

@@ -1,4 +1,4 @@
-"""Out-of-memory errors of drivers become MemoryError with a sentence."""
+"""Out-of-memory errors of drivers, which become MemoryError with a sentence."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Y = (X[:, 0] + RNG.logistic(size=400) > 0).astype(int)
 
 
 class OutOfMemoryError(RuntimeError):
-    """An error with the name of torch's."""
+    """Error with the name of torch's."""
 
 
 @pytest.mark.parametrize(
@@ -25,20 +25,21 @@ class OutOfMemoryError(RuntimeError):
     ],
     ids=["torch", "jax"],
 )
-def test_memory_error_of_a_driver_becomes_memory_error(error, monkeypatch):
+def test_out_of_memory_error_of_a_driver_becomes_memory_error(error, monkeypatch):
     torch = pytest.importorskip("torch")
     x = torch.asarray(X)
     monkeypatch.setattr(arrays, "free_bytes", lambda x: 1000)
     with (
         pytest.raises(
             MemoryError, match=r"cpu ran out of memory with 1e\+03 bytes free"
-        ) as found,
+        ) as raised,
         arrays.memory_errors(x),
     ):
         raise error
-    assert "Tried to allocate 2 GiB." in str(found.value) or "2147" in str(found.value)
-    assert "And so on" not in str(found.value)
-    assert found.value.__cause__ is error
+    message = str(raised.value)
+    assert "Tried to allocate 2 GiB." in message or "2147" in message
+    assert "And so on" not in message
+    assert raised.value.__cause__ is error
 
 
 def test_fit_without_device_memory_raises_memory_error(monkeypatch):
@@ -54,6 +55,6 @@ def test_fit_without_device_memory_raises_memory_error(monkeypatch):
         xlr.LogisticRegression().fit(torch.asarray(X), Y)
 
 
-def test_other_errors_of_a_driver_are_unchanged():
+def test_other_error_of_a_driver_is_unchanged():
     with pytest.raises(RuntimeError, match="no such kernel"), arrays.memory_errors(X):
         raise RuntimeError("no such kernel")

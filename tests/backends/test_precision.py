@@ -1,4 +1,4 @@
-"""Products of float32 have full precision in a fit, at any setting of the library."""
+"""Precision of float32 products and sums in fits, at any setting of the library."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ Y = (X[:, 0] > 0.1).astype(int)
 
 
 def settings(torch):
-    """Return torch's settings for float32 products."""
-    found = []
-    for ask in (
+    """Return torch's settings for float32 products, or the error of each."""
+    values = []
+    for read in (
         torch.get_float32_matmul_precision,
         lambda: torch.backends.cuda.matmul.allow_tf32,
         lambda: torch.backends.cuda.matmul.fp32_precision,
         lambda: torch.backends.mkldnn.matmul.fp32_precision,
     ):
         try:
-            found.append(ask())
+            values.append(read())
         except (RuntimeError, AttributeError) as error:
-            found.append(type(error))
-    return found
+            values.append(type(error))
+    return values
 
 
 def set_legacy(torch, precision):
@@ -58,45 +58,46 @@ def torch():
     ],
     ids=["highest", "high", "medium", "tf32", "ieee"],
 )
-def before(request, torch):
-    """Return the settings before a fit."""
+def user_settings(request, torch):
+    """Change torch's settings, as a user may; return them."""
     configure, precision = request.param
     configure(torch, precision)
     return settings(torch)
 
 
 def assert_full_precision(torch):
-    found = settings(torch)
-    assert found[:2] == ["highest", False]
-    assert {"tf32", "bf16"}.isdisjoint(map(str, found[2:]))
+    legacy, allow_tf32, *others = settings(torch)
+    assert (legacy, allow_tf32) == ("highest", False)
+    assert {"tf32", "bf16"}.isdisjoint(map(str, others))
 
 
 @pytest.mark.parametrize("fails", [False, True])
-def test_fit_and_predictions_are_in_full_precision(torch, before, fails, monkeypatch):
-    """torch computes here, as on a device."""
+def test_fit_has_full_precision_and_restores_settings(
+    torch, user_settings, fails, monkeypatch
+):
+    # Let torch compute, as it does on a device.
     monkeypatch.setattr(xlr.arrays, "numpy_view", lambda x, **options: x)
-    seen = []
+    n_products = 0
     real = torch.matmul
 
     def watched(*arguments, **options):
+        nonlocal n_products
         assert_full_precision(torch)
-        seen.append(True)
+        n_products += 1
         if fails:
             raise ValueError("stop")
         return real(*arguments, **options)
 
-    at, labels = torch.asarray(X), torch.asarray(Y)
+    rows, labels = torch.asarray(X), torch.asarray(Y)
     model = xlr.LogisticRegression(tol=1e-4)
-    if not fails:
-        model.fit(at, labels)
-    monkeypatch.setattr(xlr.arrays.namespace(at), "matmul", watched)
+    monkeypatch.setattr(xlr.arrays.namespace(rows), "matmul", watched)
     if fails:
         with pytest.raises(ValueError, match="stop"):
-            model.fit(at, labels)
+            model.fit(rows, labels)
     else:
-        model.fit(at, labels)
-    assert seen
-    assert settings(torch) == before
+        model.fit(rows, labels)
+    assert n_products
+    assert settings(torch) == user_settings
 
 
 @pytest.mark.gpu
@@ -106,28 +107,28 @@ def test_cupy_precision_setting_is_restored():
     import cupy
     from cupy._core import _routines_linalg as linalg
 
-    before = linalg.get_compute_type("float32")
+    default = linalg.get_compute_type("float32")
     linalg.set_compute_type("float32", linalg.COMPUTE_TYPE_TF32)
-    chosen = linalg.get_compute_type("float32")
+    user_setting = linalg.get_compute_type("float32")
     try:
         with full_precision(cupy.asarray(X)):
-            found = linalg.get_compute_type("float32")
-            assert found == linalg.COMPUTE_TYPE_DEFAULT
-        assert linalg.get_compute_type("float32") == chosen
+            inside = linalg.get_compute_type("float32")
+            assert inside == linalg.COMPUTE_TYPE_DEFAULT
+        assert linalg.get_compute_type("float32") == user_setting
     finally:
-        linalg.set_compute_type("float32", before)
+        linalg.set_compute_type("float32", default)
 
 
-def test_products_of_float32_on_a_gpu_have_seven_digits(backend, monkeypatch):
-    """Products in TF32 would have three."""
+def test_products_of_float32_have_seven_digits(backend):
+    """On a GPU, products in TF32 would have three."""
     if backend.name == "torch-cuda":
         torch = pytest.importorskip("torch")
         torch.set_float32_matmul_precision("high")
     rng = np.random.default_rng(1)
     a = rng.normal(size=(64, 500)).astype(np.float32)
-    at = backend.xp.asarray(a, device=backend.device)
-    with full_precision(at):
-        found = xlr.arrays.to_host(backend.xp.matmul(at, at.T))
+    moved = backend.xp.asarray(a, device=backend.device)
+    with full_precision(moved):
+        found = xlr.arrays.to_host(backend.xp.matmul(moved, moved.T))
     if backend.name == "torch-cuda":
         torch.set_float32_matmul_precision("highest")
     exact = a.astype(np.float64) @ a.T.astype(np.float64)
@@ -136,15 +137,15 @@ def test_products_of_float32_on_a_gpu_have_seven_digits(backend, monkeypatch):
 
 @pytest.mark.shared_arithmetic
 def test_sums_of_float32_rows_are_as_good_as_float64(backend):
-    """F of the coefficients, rounded to float32, is the lowest in float64."""
+    """F of the fit to float32 rows is the lowest F, both computed in float64."""
     if not backend.supports("float64"):
         pytest.skip(f"{backend.device} has no float64 to sum in")
     rng = np.random.default_rng(6)
     X = rng.normal([0, 10, 100, -1000], 1, size=(60_000, 4)).astype(np.float32)
-    wide = X.astype(np.float64) - X.mean(axis=0, dtype=np.float64)
-    y = (rng.logistic(size=60_000) < wide @ [1, -1, 0.5, 0.2]).astype(int)
-    best = LogisticRegression(solver="newton-cholesky", tol=1e-12).fit(wide, y)
-    lowest = objective(best.coef_, best.intercept_, wide, y, 1.0)
+    centred = X.astype(np.float64) - X.mean(axis=0, dtype=np.float64)
+    y = (rng.logistic(size=60_000) < centred @ [1, -1, 0.5, 0.2]).astype(int)
+    best = LogisticRegression(solver="newton-cholesky", tol=1e-12).fit(centred, y)
+    lowest = objective(best.coef_, best.intercept_, centred, y, 1.0)
     model = xlr.LogisticRegression(tol=1e-8)
     model.fit(backend.xp.asarray(X, device=backend.device), y)
     assert model.to_numpy().coef_.dtype == np.float32

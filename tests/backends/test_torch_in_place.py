@@ -1,6 +1,6 @@
-"""Fits read torch tensors in host memory in place, with NumPy.
+"""Fits to torch tensors in host memory, which NumPy reads in place.
 
-On a device torch computes, as it does in the tests of every backend.
+On a device torch computes, as it does in the tests that use the fixture ``backend``.
 """
 
 from __future__ import annotations
@@ -29,13 +29,15 @@ def assert_tensors(found, expected):
     np.testing.assert_array_equal(found.numpy(), expected)
 
 
-@pytest.mark.parametrize("labels", [Y, (X[:, :2] > 0).sum(axis=1)])
-def test_fits_of_tensors_are_those_of_numpy(labels):
+@pytest.mark.parametrize(
+    "labels", [Y, (X[:, :2] > 0).sum(axis=1)], ids=["two classes", "three classes"]
+)
+def test_fit_to_tensors_equals_numpy(labels):
     model = xlr.LogisticRegression().fit(*tensors(X, labels, WEIGHTS))
     expected = xlr.LogisticRegression().fit(X, labels, WEIGHTS)
     for name in ("coef_", "intercept_", "classes_"):
         assert_tensors(getattr(model, name), getattr(expected, name))
-    # torch computes predictions.
+    # torch computes predictions, whose gradients may be wanted.
     proba = model.predict_proba(torch.asarray(X)).numpy()
     np.testing.assert_allclose(proba, expected.predict_proba(X), rtol=1e-12)
 
@@ -48,16 +50,16 @@ def test_fits_of_tensors_are_those_of_numpy(labels):
         lambda x: torch.asarray(x).requires_grad_(),
         lambda x: torch.nn.Parameter(torch.asarray(x)),
     ],
-    ids=["columns", "every_second", "recorded", "parameter"],
+    ids=["column-major", "every second row", "requires_grad", "parameter"],
 )
-def test_fits_of_any_view_are_those_of_numpy(view):
+def test_fit_to_any_tensor_equals_numpy(view):
     model = xlr.LogisticRegression().fit(view(X), torch.asarray(Y))
     expected = xlr.LogisticRegression().fit(X, Y)
     np.testing.assert_allclose(model.coef_.numpy(), expected.coef_, rtol=1e-9)
     assert not model.coef_.requires_grad
 
 
-def test_torch_computes_half_precision_itself():
+def test_fit_to_bfloat16_tensors_is_computed_by_torch():
     """NumPy has no bfloat16."""
     half = torch.asarray(X).to(torch.bfloat16)
     model = xlr.LogisticRegression().fit(half, torch.asarray(Y))
@@ -66,14 +68,14 @@ def test_torch_computes_half_precision_itself():
     np.testing.assert_allclose(model.coef_.numpy(), expected.coef_, rtol=1e-4)
 
 
-def test_fit_of_torch_copies_no_tensor():
-    wide = torch.asarray(rng.normal(size=(50_000, 40)))
+def test_fit_to_tensors_copies_none_of_them():
+    large = torch.asarray(rng.normal(size=(50_000, 40)))
     labels = torch.asarray(rng.integers(2, size=50_000))
-    xlr.LogisticRegression().fit(wide[:100], labels[:100])
+    xlr.LogisticRegression().fit(large[:100], labels[:100])  # imports and caches
     tracemalloc.start()
     try:
-        xlr.LogisticRegression(n_jobs=1).fit(wide, labels)
+        xlr.LogisticRegression(n_jobs=1).fit(large, labels)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert peak < 0.8 * wide.nbytes
+    assert peak < 0.8 * large.nbytes

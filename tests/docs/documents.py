@@ -1,4 +1,4 @@
-"""Run the python blocks of Markdown pages, compare their output, follow the links."""
+"""Functions that run the Python blocks of Markdown pages and check their links."""
 
 from __future__ import annotations
 
@@ -18,18 +18,19 @@ GUIDES = sorted(
 )
 PAGES = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", *GUIDES]
 
-# A python block and, if it follows directly, the text block with its output.
+# A Python block and, if it follows directly, the text block with its output.
 BLOCK = re.compile(r"```python\n(.*?)```\n(?:\n```text\n(.*?)```\n)?", re.DOTALL)
 IMPORT = re.compile(r"^(?:import|from) ([\w.]+)", re.MULTILINE)
 NUMBER = re.compile(r"-?\d+\.\d*(?:e[+-]?\d+)?")
 
 
 def read(page: str) -> str:
+    """Return the text of a page, given by its path in the repository."""
     return (ROOT / page).read_text(encoding="utf-8")
 
 
 def blocks(page: str) -> list[tuple[str, str | None]]:
-    """Return each python block of a page and the output it shows, or None."""
+    """Return each Python block of a page and the output it shows, or None."""
     return [match.groups() for match in BLOCK.finditer(read(page))]
 
 
@@ -54,8 +55,10 @@ def run_block(code: str, expected: str | None, names: dict[str, Any]) -> None:
     texts = printed.getvalue(), expected
     words, expected_words = (NUMBER.sub("#", text).split() for text in texts)
     assert words == expected_words
-    numbers, shown = ([float(n) for n in NUMBER.findall(text)] for text in texts)
-    np.testing.assert_allclose(numbers, shown, rtol=1e-4, atol=0)
+    numbers, expected_numbers = (
+        [float(number) for number in NUMBER.findall(text)] for text in texts
+    )
+    np.testing.assert_allclose(numbers, expected_numbers, rtol=1e-4, atol=0)
 
 
 def anchors(page: str) -> set[str]:
@@ -73,9 +76,9 @@ def broken_links(page: str) -> list[str]:
     for link in re.findall(r"\]\((?!https?:)([^)]+)\)", text):
         file, _, anchor = link.partition("#")
         target = (ROOT / page).parent / file if file else ROOT / page
-        found = target.exists()
-        if found and anchor:
-            found = anchor in anchors(str(target.resolve().relative_to(ROOT)))
-        if not found:
+        exists = target.exists()
+        if exists and anchor:
+            exists = anchor in anchors(str(target.resolve().relative_to(ROOT)))
+        if not exists:
             broken.append(link)
     return broken

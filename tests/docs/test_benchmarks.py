@@ -1,4 +1,4 @@
-"""Parts of the benchmarks: data, measures, peers and tables."""
+"""Parts of the benchmarks on the CPU: F, peers, distances, and committed pages."""
 
 from __future__ import annotations
 
@@ -45,6 +45,7 @@ ROWS = 300
 
 @pytest.fixture
 def short_loops(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shorten the measurement of a time."""
     monkeypatch.setattr(measure, "SHORT", 0.002)
     monkeypatch.setattr(measure, "SETTLE", 0.0)
     # With all objects of a test run in memory, a collection takes longer than a fit.
@@ -52,7 +53,7 @@ def short_loops(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("name", ["medium", "weighted", "digits", "tall float32"])
-def test_objective_is_log_loss_and_penalty(name: str) -> None:
+def test_benchmark_objective_is_log_loss_and_penalty(name: str) -> None:
     data, C = CELLS[name].data(ROWS), 0.3
     X, y, sample_weight, class_weight = data
     model = LogisticRegression(C=C, class_weight=class_weight, tol=0.1)
@@ -68,7 +69,7 @@ def test_objective_is_log_loss_and_penalty(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["medium", "bad scales", "weighted", "wide", "digits"])
-def test_best_effort_is_at_the_minimum(name: str) -> None:
+def test_reference_fit_is_at_the_minimum(name: str) -> None:
     n = 60 if name == "wide" else ROWS
     data = CELLS[name].data(n)
     X = data.X
@@ -83,13 +84,9 @@ def test_best_effort_is_at_the_minimum(name: str) -> None:
             assert measure.objective(*near, data, 1.0) > best
 
 
-def all_peers() -> list[Any]:
-    return [pytest.param(peer, id=name) for name, peer in PEERS.items()]
-
-
 @pytest.mark.parametrize("name", ["medium", "weighted", "digits", "tall float32"])
-@pytest.mark.parametrize("peer", all_peers())
-def test_peers_reach_the_same_f(peer: Peer, name: str) -> None:
+@pytest.mark.parametrize("peer", PEERS.values(), ids=PEERS)
+def test_peer_reaches_the_lowest_f(peer: Peer, name: str) -> None:
     data = CELLS[name].data(ROWS)
     X = data.X[:, :30]  # few columns on one scale, so that no fit takes long
     data = data._replace(X=np.ascontiguousarray(X / X.std(axis=0).clip(1)))
@@ -102,7 +99,8 @@ def test_peers_reach_the_same_f(peer: Peer, name: str) -> None:
         warnings.simplefilter("ignore")  # float32 cannot reach so tight a tolerance
         tol = 1e-4 if X.dtype == np.float32 else 1e-7
         coef, intercept, n_iter = peer.fit(*data, C, tol, 5_000)
-    assert (coef.shape, intercept.shape) == ((K := data.n_outputs, 30), (K,))
+    n_outputs = data.n_outputs
+    assert (coef.shape, intercept.shape) == ((n_outputs, 30), (n_outputs,))
     assert isinstance(n_iter, int)
     F = measure.objective(coef, intercept, data, C)
     assert abs(F - best) < 1e-7 * best
@@ -114,31 +112,32 @@ def few_peers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cell_run, "PEERS", {name: PEERS[name] for name in names})
 
 
-@pytest.mark.parametrize("name", ["tiny"])
 def test_benchmark_cell_has_a_row_on_the_page(
-    name: str, few_peers: None, short_loops: None, tmp_path: Path
+    few_peers: None, short_loops: None, tmp_path: Path
 ) -> None:
-    result = cell_run.run_cell(CELLS[name], repeats=2, patience=5.0, n=200)
+    result = cell_run.run_cell(CELLS["tiny"], repeats=2, patience=5.0, n=200)
     fit = result["fits"][XLR]
     assert fit["good"]
     assert len(fit["repeats"]) == 2
     assert fit["counts"]["distance"] < 1e-8
     assert min(r["distance"] for f in result["fits"].values() for r in f["sweep"]) >= 0
-    cpu.save(tmp_path, {name: result})
-    kept = json.loads((tmp_path / "cpu.json").read_text("utf-8"))["cells"]
-    assert kept == {name: result}
+    cpu.save(tmp_path, {"tiny": result})
+    saved = json.loads((tmp_path / "cpu.json").read_text("utf-8"))["cells"]
+    assert saved == {"tiny": result}
     text = (tmp_path / "cpu.md").read_text("utf-8")
     assert text == page([result])
-    assert text.count(f"| {name} |") == 1
+    assert text.count("| tiny |") == 1
     assert "| **xlr** |" in text
     assert "Only 200 rows" in text
-    assert ("a fit to 2 rows of 1 feature" in text) == (name == "tiny")
+    assert "a fit to 2 rows of 1 feature" in text
 
 
-# -- libraries -------------------------------------------------------------------------
-
-
-# -- small fits ------------------------------------------------------------------------
+def test_bare_newton_finds_the_minimum() -> None:
+    data = CELLS["tiny"].data()
+    coef, intercept = bare_newton(data, 1.0, 1e-10)
+    best = measure.objective(*best_effort(data, 1.0), data, 1.0)
+    found = measure.objective(coef, np.asarray([intercept]), data, 1.0)
+    assert found == pytest.approx(best, rel=1e-12)
 
 
 # -- committed results -----------------------------------------------------------------
@@ -153,16 +152,8 @@ def test_committed_page_of_fits_shows_its_numbers() -> None:
     assert RESULTS.with_suffix(".md").read_text("utf-8") == page(list(cells.values()))
 
 
-def test_bare_newton_finds_the_minimum() -> None:
-    data = CELLS["tiny"].data()
-    coef, intercept = bare_newton(data, 1.0, 1e-10)
-    best = measure.objective(*best_effort(data, 1.0), data, 1.0)
-    found = measure.objective(coef, np.asarray([intercept]), data, 1.0)
-    assert found == pytest.approx(best, rel=1e-12)
-
-
 def guide_row(result: dict[str, Any]) -> str:
-    """Return the line of a cell in the guide: both times, and their ratio."""
+    """Return the line of a cell in the speed guide: both times, and their ratio."""
     ours, peer = result["fits"][XLR]["seconds"], fastest_peer(result)
     start = f"| {result['name']} | {time(ours)} | "
     if peer is None:
@@ -184,15 +175,15 @@ def test_speed_guide_quotes_the_committed_numbers() -> None:
 
 # -- many models at once, and sparse ones ----------------------------------------------
 
-needs_a_new_sklearn = pytest.mark.skipif(
+needs_recent_sklearn = pytest.mark.skipif(
     "use_legacy_attributes" not in LogisticRegressionCV().get_params(),
     reason="these benchmarks run on scikit-learn from 1.8 on",
 )
 
 
-@needs_a_new_sklearn
+@needs_recent_sklearn
 @pytest.mark.parametrize("name", ["cv", "one-vs-rest"])
-def test_comparisons_of_many_models_measure_distance(name: str) -> None:
+def test_comparison_of_many_models_measures_scores_or_f(name: str) -> None:
     cell = MANY_CELLS[name]
     data = cell.make(0.01)
     best = cell.ours(data, 1e-10)
@@ -209,15 +200,12 @@ def test_comparisons_of_many_models_measure_distance(name: str) -> None:
         assert cell.distance(data, moved, best) > cell.equal
 
 
-@needs_a_new_sklearn
+@needs_recent_sklearn
 @pytest.mark.parametrize(
     ("name", "share", "peer"),
-    [
-        ("L1, many rows", 0.02, "saga"),
-        ("text", 0.01, "liblinear"),
-    ],
+    [("L1, many rows", 0.02, "saga"), ("text", 0.01, "liblinear")],
 )
-def test_comparisons_of_sparse_models_measure_f(
+def test_comparison_of_sparse_models_measures_f(
     name: str, share: float, peer: str
 ) -> None:
     cell = {**SPARSE_CELLS, **MATRIX_CELLS}[name]
@@ -232,7 +220,7 @@ def test_comparisons_of_sparse_models_measure_f(
 
 
 @pytest.mark.parametrize("name", INFERENCE_CELLS)
-def test_inference_is_compared_by_estimates_and_errors(name: str) -> None:
+def test_comparison_of_inference_measures_estimates_and_errors(name: str) -> None:
     cell = INFERENCE_CELLS[name]
     data = cell.make(0.02)
     best = cell.best(data)
@@ -256,19 +244,20 @@ COMPARISONS = {
 
 
 @pytest.mark.parametrize("name", list(COMPARISONS))
-def test_committed_page_shows_its_numbers(name: str) -> None:
+def test_committed_page_of_a_comparison_shows_its_numbers(name: str) -> None:
     table, path = COMPARISONS[name], comparison.RESULTS / f"{name}.json"
     cells = json.loads(path.read_text("utf-8"))["cells"]
     assert list(cells) == list(table.cells)
     assert all(result["whole"] for result in cells.values())
-    page = comparison.page(table, list(cells.values()))
-    assert path.with_suffix(".md").read_text("utf-8") == page
+    text = comparison.page(table, list(cells.values()))
+    assert path.with_suffix(".md").read_text("utf-8") == text
     for result in cells.values():
         assert result["ours"]["distance"] <= result["equal"]
         if comparison.ratio(result) < result["goal"]:
             assert result["name"] in table.limits
 
 
+# Guides that quote the numbers of a comparison.
 GUIDES = {
     "many": "many_models",
     "sparse_models": "sparse_models",
@@ -278,19 +267,14 @@ GUIDES = {
 
 
 @pytest.mark.parametrize("name", list(GUIDES))
-def test_guide_quotes_the_numbers_of_a_committed_page(name: str) -> None:
+def test_guide_quotes_the_committed_numbers_of_a_comparison(name: str) -> None:
     path = comparison.RESULTS / f"{name}.json"
     cells = json.loads(path.read_text("utf-8"))["cells"]
     guide = read(f"examples/guides/{GUIDES[name]}.md")
     for result in cells.values():
-        assert guide_row_of_a_cell(result) in guide
-
-
-def guide_row_of_a_cell(result: dict[str, Any]) -> str:
-    """Return the line of a guide that quotes a cell."""
-    peer = result["peers"][result["fastest"]]
-    return (
-        f"| {result['description']} | {time(result['ours']['seconds'])} | "
-        f"{time(peer['seconds'])} ({result['fastest']}) | "
-        f"{comparison.ratio(result):.1f} |"
-    )
+        peer = result["peers"][result["fastest"]]
+        assert (
+            f"| {result['description']} | {time(result['ours']['seconds'])} | "
+            f"{time(peer['seconds'])} ({result['fastest']}) | "
+            f"{comparison.ratio(result):.1f} |"
+        ) in guide

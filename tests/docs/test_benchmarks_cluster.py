@@ -1,4 +1,4 @@
-"""Parts of the benchmark on Dask: rows, passes, formula, peers and page."""
+"""Parts of the benchmark on Dask: rows, passes, and the committed page."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 import sys
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -29,30 +28,19 @@ ROWS = Rows.share_of(1.0, **SMALL)
 
 
 @pytest.fixture(autouse=True)
-def dask_is_here() -> None:
+def dask_is_installed() -> None:
     pytest.importorskip("dask.array")
     pytest.importorskip("distributed")
 
 
 @pytest.fixture(autouse=True)
-def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+def short_measurements(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(measure, "SETTLE", 0.0)
     # With all objects of a test run in memory, a collection takes longer than a fit.
     monkeypatch.setattr(measure.gc, "collect", lambda: 0)
 
 
-def in_chunks(rows: Rows) -> tuple[Any, Any]:
-    import dask.array as da
-
-    X, y, *_ = rows.whole()
-    chunk = rows.part_rows
-    return da.from_array(X, chunks=(chunk, rows.p)), da.from_array(y, chunks=chunk)
-
-
-# -- rows ------------------------------------------------------------------------------
-
-
-def test_part_of_the_cluster_rows_is_reproducible(tmp_path: Path) -> None:
+def test_rows_are_the_same_in_parts_and_as_a_whole(tmp_path: Path) -> None:
     whole = ROWS.whole()
     assert whole.X.shape == (ROWS.n, ROWS.p) == (3_000, 4)
     assert ROWS.X_bytes == whole.X.nbytes
@@ -73,11 +61,12 @@ def test_part_of_the_cluster_rows_is_reproducible(tmp_path: Path) -> None:
         assert np.array_equal(da.from_zarr(str(tmp_path / "y")).compute(), whole.y)
 
 
-# -- passes and their formula ----------------------------------------------------------
-
-
 def test_passes_of_a_fit_are_counted_and_timed() -> None:
-    X, y = in_chunks(ROWS)
+    import dask.array as da
+
+    whole, n_rows = ROWS.whole(), ROWS.part_rows
+    X = da.from_array(whole.X, chunks=(n_rows, ROWS.p))
+    y = da.from_array(whole.y, chunks=n_rows)
     passes, found = fit_in_passes(lambda: fit_ours(X, y, 1e-6))
     assert passes[0].name == START
     names = [done.name for done in passes]
@@ -91,13 +80,7 @@ def test_passes_of_a_fit_are_counted_and_timed() -> None:
     assert (table[GRADIENT]["moved"] is None) == (moved_bytes() is None)
 
 
-# -- peers -----------------------------------------------------------------------------
-
-
-# -- cells and their page --------------------------------------------------------------
-
-
-def test_committed_page_shows_its_numbers() -> None:
+def test_committed_page_of_fits_on_dask_shows_its_numbers() -> None:
     path = cluster.RESULTS / "cluster.json"
     results = json.loads(path.read_text("utf-8"))["cells"]
     assert list(results) == list(cluster_cells.CLUSTER_CELLS)
@@ -130,9 +113,10 @@ def test_dask_guide_quotes_the_committed_numbers() -> None:
     assert disk["memory_limit"] == "1.5GB"
 
     for name, kind in (("first", "start"), ("gradient", "gradient")):
-        found = Constants(**scaling["constants"][kind])
-        rate = f"{found.rate:.3g}"
-        overhead, fixed = f"{1000 * found.overhead:.2g}", f"{1000 * found.fixed:.2g}"
+        constants = Constants(**scaling["constants"][kind])
+        rate = f"{constants.rate:.3g}"
+        overhead = f"{1000 * constants.overhead:.2g}"
+        fixed = f"{1000 * constants.fixed:.2g}"
         assert f"| {name} | {rate} | {overhead} | {float(fixed):g} |" in guide
-    for what in scaling["foretold"].values():
-        assert f"| 1 + 5 | {sum(what['seconds'].values()):.3g} |" in guide
+    for prediction in scaling["foretold"].values():
+        assert f"| 1 + 5 | {sum(prediction['seconds'].values()):.3g} |" in guide

@@ -1,4 +1,4 @@
-"""Parts of the GPU benchmark, at a small size on the CPU: F, peers and table."""
+"""Parts of the GPU benchmark, with few rows on the CPU: F, peers and table."""
 
 from __future__ import annotations
 
@@ -26,33 +26,29 @@ def library(request):
     return NumPy()
 
 
-def as_numpy(rows):
-    return rows.library.to_host(rows.X), rows.library.to_host(rows.y)
-
-
 @pytest.mark.parametrize("n_classes", [2, 4])
-def test_reference_objective_is_f_and_its_gradient(n_classes, library, monkeypatch):
+def test_gpu_benchmark_computes_f_and_its_gradient(n_classes, library, monkeypatch):
     rows = gpu_data.correlated(library, 500, 3, n_classes, "float64")
-    X, y = as_numpy(rows)
+    X, y = library.to_host(rows.X), library.to_host(rows.y)
     n_outputs, C = (1 if n_classes == 2 else n_classes), 0.3
-    at = np.random.default_rng(1).normal(size=(n_outputs, 4))
+    w = np.random.default_rng(1).normal(size=(n_outputs, 4))
 
-    def value(parameters):
-        return objective(parameters[:, :3], parameters[:, 3], X, y, C)
+    def value(w):
+        return objective(w[:, :3], w[:, 3], X, y, C)
 
-    derivative = np.zeros_like(at)
-    for place in np.ndindex(*at.shape):
-        step = np.zeros_like(at)
-        step[place] = 1e-5
-        derivative[place] = (value(at + step) - value(at - step)) / 2e-5
+    gradient = np.zeros_like(w)
+    for index in np.ndindex(*w.shape):
+        step = np.zeros_like(w)
+        step[index] = 1e-5
+        gradient[index] = (value(w + step) - value(w - step)) / 2e-5
     monkeypatch.setattr(gpu_data, "BLOCK", 8 * 100 * 8)  # several blocks
-    placed = library.xp.asarray(at)
+    placed = library.xp.asarray(w)
     found = gpu_data.value_and_optimality(rows, placed[:, :3], placed[:, 3], C)
-    assert found == pytest.approx((value(at), np.abs(derivative).max()), rel=1e-8)
+    assert found == pytest.approx((value(w), np.abs(gradient).max()), rel=1e-8)
 
 
 @pytest.mark.parametrize("n_classes", [2, 3])
-def test_peers_fit_the_same_model(n_classes):
+def test_gpu_benchmark_fits_reach_the_same_f(n_classes):
     pytest.importorskip("torch")
     rows = gpu_data.correlated(Torch("cpu"), 800, 4, n_classes, "float64")
     reached = [

@@ -1,4 +1,4 @@
-"""The worked examples of CONTRIBUTING.md run in order and print what it shows."""
+"""Worked examples of CONTRIBUTING.md, and its table of layers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ pytest.importorskip("array_api_strict")
 
 
 @pytest.mark.filterwarnings("ignore:Liblinear failed to converge")
-def test_contributing_examples_run() -> None:
+def test_examples_of_contributing_print_what_it_shows() -> None:
     names: dict[str, object] = {}
     for code, expected in blocks("CONTRIBUTING.md"):
         run_block(code, expected, names)

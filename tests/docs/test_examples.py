@@ -1,4 +1,4 @@
-"""The tutorials run, reproduce published figures and draw their pictures."""
+"""Tutorials and other examples: published figures, output and pictures."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from conftest import CHOSEN
 from documents import ROOT
 
 EXAMPLES = ROOT / "examples"
+# The tutorials, and the pictures that each of them draws.
 TUTORIALS = {
     "two_gaussians": ["data", "right_and_wrong", "log_likelihood", "newton"],
     "exam_marks": ["sigmoid", "losses", "hours", "loss_curves", "marks"],
@@ -27,38 +28,35 @@ TUTORIALS = {
     ],
 }
 
-# Runs on other libraries take half a minute each, and need XLR_TEST_BACKENDS.
-IN_ALL_RUNS = {("numpy", tutorial) for tutorial in TUTORIALS}
-
 
 @pytest.fixture
-def printed(
+def run_example(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Callable[..., str]:
     """Return a function that runs an example in this process and returns its output."""
     monkeypatch.syspath_prepend(str(EXAMPLES))
 
-    def run_here(example: str, *options: str) -> str:
+    def run_example(example: str, *options: str) -> str:
         path = str(EXAMPLES / f"{example}.py")
         monkeypatch.setattr(sys, "argv", [path, *options])
         runpy.run_path(path, run_name="__main__")
         return capsys.readouterr().out
 
-    return run_here
+    return run_example
 
 
 @pytest.mark.parametrize("tutorial", TUTORIALS)
 @pytest.mark.parametrize("backend", ["numpy", "torch", "jax"])
 def test_tutorial_reproduces_its_figures(
-    tutorial: str, backend: str, printed: Callable[..., str], tmp_path: Path
+    tutorial: str, backend: str, run_example: Callable[..., str], tmp_path: Path
 ) -> None:
     if CHOSEN and backend not in CHOSEN:
         pytest.skip(f"{backend} is not among XLR_TEST_BACKENDS")
-    if not CHOSEN and (backend, tutorial) not in IN_ALL_RUNS:
-        pytest.skip(f'nox -s "tests({backend})" runs it')
     if backend != "numpy":
+        if not CHOSEN:  # such a run takes half a minute
+            pytest.skip(f'nox -s "tests({backend})" runs it')
         pytest.importorskip(backend)
-    output = printed(tutorial, "--backend", backend, "--out", str(tmp_path))
+    output = run_example(tutorial, "--backend", backend, "--out", str(tmp_path))
     assert f"Arrays: {backend} on " in output
     assert "Published figures" in output
     assert "MISSED" not in output
@@ -80,12 +78,12 @@ def test_docstrings_and_election_print_results_and_draw_pictures(
     script: str,
     pictures: set[str],
     expected: str,
-    printed: Callable[..., str],
+    run_example: Callable[..., str],
     tmp_path: Path,
 ) -> None:
     if CHOSEN and "numpy" not in CHOSEN:
         pytest.skip("sparse matrices and tables are NumPy's")
-    output = printed(script, "--out", str(tmp_path))
+    output = run_example(script, "--out", str(tmp_path))
     assert expected in output
     assert max(map(len, output.splitlines())) <= 100
     drawn = {path.stem: path.stat().st_size for path in tmp_path.glob("*.png")}
@@ -93,11 +91,13 @@ def test_docstrings_and_election_print_results_and_draw_pictures(
     assert min(drawn.values()) > 5_000
 
 
-def test_linear_probe_runs(printed: Callable[..., str]) -> None:
+def test_linear_probe_prints_its_choice_and_accuracies(
+    run_example: Callable[..., str],
+) -> None:
     if CHOSEN and "numpy" not in CHOSEN:
         pytest.skip("other libraries take minutes where they share the processor")
     options = "--rows 3000 --test-rows 1000 --dimensions 32 --classes 20"
-    output = printed("linear_probe", *options.split(), "--choose-on", "1000")
+    output = run_example("linear_probe", *options.split(), "--choose-on", "1000")
     assert "X: 3,000 x 32, 20 classes, 0 MB in float32" in output
     assert output.count("log-loss") == 5
     assert output.count("<- chosen") == 1
@@ -108,14 +108,16 @@ def test_linear_probe_runs(printed: Callable[..., str]) -> None:
     assert max(map(len, output.splitlines())) <= 100
 
 
-def test_on_a_cluster_runs(printed: Callable[..., str], tmp_path: Path) -> None:
+def test_on_a_cluster_prints_its_passes_and_choice(
+    run_example: Callable[..., str], tmp_path: Path
+) -> None:
     if CHOSEN and "numpy" not in CHOSEN:
         pytest.skip("the chunks are NumPy's")
     distributed = pytest.importorskip("distributed")
     threads = {"processes": False, "threads_per_worker": 1, "dashboard_address": ":0"}
     with distributed.LocalCluster(n_workers=2, **threads) as cluster:
         options = ("--scheduler", cluster.scheduler_address, "--folder", str(tmp_path))
-        output = printed("on_a_cluster", "--rows", "20000", *options)
+        output = run_example("on_a_cluster", "--rows", "20000", *options)
     progress, others = [], []
     for line in output.splitlines():
         (progress if line.startswith("[newton-cholesky]") else others).append(line)
@@ -125,7 +127,7 @@ def test_on_a_cluster_runs(printed: Callable[..., str], tmp_path: Path) -> None:
     assert len(list(tmp_path.glob("X/*.npy"))) == 10
 
 
-MISSING = """
+MISSED_FIGURE = """
 from common import Tutorial
 tutorial = Tutorial.start(__file__, "A figure that is missed.")
 tutorial.compare("accuracy", [0.9, 0.8], [0.9, 0.7], 0.05)
@@ -134,16 +136,17 @@ tutorial.finish()
 
 
 def test_tutorial_reports_missed_figures_and_a_missing_library(
-    printed: Callable[..., str],
+    run_example: Callable[..., str],
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     tmp_path: Path,
 ) -> None:
     monkeypatch.setitem(sys.modules, "cupy", None)
-    script = tmp_path / "missing.py"
-    script.write_text(MISSING, encoding="utf-8")
+    script = tmp_path / "missed_figure.py"
+    script.write_text(MISSED_FIGURE, encoding="utf-8")
+    options = ("--backend", "cupy", "--out", str(tmp_path))
     with pytest.raises(SystemExit, match="1 of 2 published figures were missed"):
-        printed(script.with_suffix(""), "--backend", "cupy", "--out", str(tmp_path))
+        run_example(script.with_suffix(""), *options)
     output = capsys.readouterr().out
     assert "cupy cannot be used here" in output
     assert "going on with numpy." in output

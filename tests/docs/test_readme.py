@@ -1,4 +1,4 @@
-"""README and the guides print what they show, and their links and commands work."""
+"""README, the guides and other pages: their output, links, figures and commands."""
 
 from __future__ import annotations
 
@@ -8,33 +8,41 @@ import sys
 
 import pytest
 from conftest import why_not
-from documents import GUIDES, PAGES, ROOT, blocks, broken_links, is_runnable, read
-from documents import run_block as run
+from documents import (
+    GUIDES,
+    PAGES,
+    ROOT,
+    blocks,
+    broken_links,
+    is_runnable,
+    read,
+    run_block,
+)
 
 import xlr
 
-EXAMPLES = ["README.md", *GUIDES]
+PAGES_WITH_OUTPUT = ["README.md", *GUIDES]
 
 
-@pytest.mark.parametrize("page", EXAMPLES)
+@pytest.mark.parametrize("page", PAGES_WITH_OUTPUT)
 def test_page_prints_what_it_shows(page: str) -> None:
     plt = pytest.importorskip("matplotlib.pyplot")
     names: dict[str, object] = {}
     with plt.rc_context():
         for code, expected in blocks(page):
             if is_runnable(code) and "import cupy" not in code:
-                run(code, expected, names)
+                run_block(code, expected, names)
     plt.close("all")
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("page", EXAMPLES)
-def test_page_runs_on_cupy(page: str) -> None:
-    on_gpu = [block for block in blocks(page) if "import cupy" in block[0]]
+@pytest.mark.parametrize("page", PAGES_WITH_OUTPUT)
+def test_blocks_of_a_page_for_cupy_print_what_it_shows(page: str) -> None:
     if reason := why_not("cupy"):
         pytest.skip(reason)
-    for code, expected in on_gpu:
-        run(code, expected, {})
+    for code, expected in blocks(page):
+        if "import cupy" in code:
+            run_block(code, expected, {})
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -53,7 +61,7 @@ def test_api_page_lists_each_public_name_once() -> None:
     assert sorted(listed) == sorted(public)
 
 
-def test_readme_is_short() -> None:
+def test_readme_has_at_most_200_lines() -> None:
     assert len(read("README.md").splitlines()) <= 200
 
 
@@ -63,10 +71,10 @@ def test_readme_quotes_committed_figures() -> None:
     assert 6 <= len(rows) <= 8
     results = (ROOT / "examples" / "benchmarks" / "results").glob("*.md")
     lines = [line for page in results for line in page.read_text("utf-8").splitlines()]
-    for ours, theirs, peer, times in rows:
+    for ours, theirs, peer, ratio in rows:
         cells = {f"| {ours} |", f"| {theirs} |", peer.split()[-1]}
         assert any(all(cell in line for cell in cells) for line in lines), cells
-        assert float(times) == pytest.approx(float(theirs) / float(ours), rel=0.05)
+        assert float(ratio) == pytest.approx(float(theirs) / float(ours), rel=0.05)
 
 
 def test_readme_has_one_test_command() -> None:
@@ -83,7 +91,7 @@ def test_quickstart_of_the_readme_runs(
     for word in ("xlr on NumPy", "scikit-learn", "coefficient", "accuracy", "seconds"):
         assert word in output
     assert max(map(len, output.splitlines())) <= 100
-    # Each row shows a name, F, and the distance of F above the lowest.
-    above = re.findall(r"^  \S.*? \d\.\d{12} +(\S+) ", output, re.MULTILINE)
-    assert len(above) >= 4
-    assert max(map(float, above)) < 1e-6
+    # A row has a name, F, and the distance of F above the lowest.
+    distances = re.findall(r"^  \S.*? \d\.\d{12} +(\S+) ", output, re.MULTILINE)
+    assert len(distances) >= 4
+    assert max(map(float, distances)) < 1e-6

@@ -27,8 +27,8 @@ __all__ = ["failure_of", "main"]
 
 LIMIT = 1e-9  # relative to F; a fit continues while a step would lower F by 1e-11 F
 FLOAT32_LIMIT = 1e-6  # relative to F; parameters have 24 bits
-# A smaller F counts as this number: F of separated classes decreases towards zero
-# without bound, and a lower F makes no difference.
+# A smaller F counts as this number: F of separable classes approaches zero, where a
+# relative distance says little.
 NEGLIGIBLE = 1e-4
 ROUNDING = 1e-14  # relative to F; of the sums in the duality gap
 
@@ -51,7 +51,7 @@ def failure_of(fit: RandomFit) -> str | None:
     reference = Reference(fit)
     w = reference.parameters(model)
     if not np.isfinite(w).all():
-        return None if caught else "coefficients that are not finite, in silence"
+        return None if caught else "non-finite coefficients without a warning"
     with np.errstate(all="ignore"):
         value = reference.value(w)
         least = min(value, *map(reference.minimum, (w, np.zeros_like(w))))
@@ -63,7 +63,7 @@ def failure_of(fit: RandomFit) -> str | None:
         and not caught
         and above > (FLOAT32_LIMIT if is_float32 else LIMIT)
     ):
-        return f"converged in silence with {described}"
+        return f"converged without a warning: {described}"
     # In float32, the duality gap belongs to the parameters before rounding.
     gap = float(np.sum(model.duality_gap_))
     if not is_float32 and value - least > gap + ROUNDING * value:
@@ -72,9 +72,10 @@ def failure_of(fit: RandomFit) -> str | None:
 
 
 def main() -> int:
+    """Print the failures of many fits, and return 1 if there are some."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("number", type=int, nargs="?", default=2000)
-    parser.add_argument("--seed", type=int, default=0, help="that of the first fit")
+    parser.add_argument("number", type=int, nargs="?", default=2000, help="of fits")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the first fit")
     arguments = parser.parse_args()
     failures: collections.Counter[str] = collections.Counter()
     for seed in range(arguments.seed, arguments.seed + arguments.number):

@@ -1,4 +1,4 @@
-"""F and its minimum in long double, without xlr."""
+"""Objective F of a random fit and its minimum in long double, without xlr."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MAX_HALVINGS = 60
 
 
 class Reference:
-    """F of one fit, as the README states it, in long double.
+    """Objective F of one fit in long double, as the README states it.
 
     Parameters are an array of shape (n_outputs, n_features + 1), intercepts last.
     """
@@ -25,17 +25,18 @@ class Reference:
         X = fit.X.toarray() if sp.issparse(fit.X) else np.asarray(fit.X)
         n, p = X.shape
         options = fit.options
-        kept = fit.sample_weight if fit.sample_weight is not None else np.ones(n)
-        X, y = X[kept > 0], fit.y[kept > 0]
+        weights = fit.sample_weight if fit.sample_weight is not None else np.ones(n)
+        has_weight = weights > 0
+        X, y = X[has_weight], fit.y[has_weight]
         self.classes, codes = np.unique(y, return_inverse=True)
         self.binary = len(np.unique(fit.y)) == 2
         self.rows = np.column_stack([X, np.ones(len(X))]).astype(Real)
         self.one_hot = np.eye(len(self.classes), dtype=Real)[codes]
-        weights = kept[kept > 0].astype(Real)
+        weights = weights[has_weight].astype(Real)
         self.shares = weights / weights.sum()
         offset = np.zeros((len(y), 1))
         if fit.offset is not None:
-            offset = fit.offset[kept > 0].reshape(len(y), -1)
+            offset = fit.offset[has_weight].reshape(len(y), -1)
             offset = offset if self.binary else offset[:, self.classes]
         self.offset = offset.astype(Real)
         factor = np.broadcast_to(options.get("penalty_factor", 1.0), p).astype(Real)
@@ -60,24 +61,24 @@ class Reference:
         logits = self.rows @ w.T + self.offset
         if self.binary:
             logits = np.column_stack([np.zeros(len(logits)), logits])
-        row, best = np.arange(len(logits)), logits.argmax(axis=1)
-        logits = logits - logits[row, best][:, None]
+        row, largest = np.arange(len(logits)), logits.argmax(axis=1)
+        logits = logits - logits[row, largest][:, None]
         others = np.exp(logits)
-        others[row, best] = 0  # a probability near 1 would absorb the small ones
-        logs = logits - np.log1p(others.sum(axis=1, keepdims=True))
-        return logs, np.exp(logs)
+        others[row, largest] = 0  # a term of 1 would absorb the small ones
+        log_p = logits - np.log1p(others.sum(axis=1, keepdims=True))
+        return log_p, np.exp(log_p)
 
     def value(self, w: np.ndarray) -> Any:
         """Return F."""
-        logs, _ = self._probabilities(w)
-        loss = -(self.shares * (self.one_hot * logs).sum(axis=1)).sum()
+        log_p, _ = self._probabilities(w)
+        loss = -(self.shares * (self.one_hot * log_p).sum(axis=1)).sum()
         return loss + (self.l1 * abs(w) + self.l2 / 2 * w**2).sum()
 
     def _derivatives(self, w: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return gradient and Hessian of the loss and the L2 penalty."""
         _, p = self._probabilities(w)
-        missing = (p * (1 - self.one_hot)).sum(axis=1, keepdims=True)
-        residual = np.where(self.one_hot > 0, -missing, p)
+        of_others = (p * (1 - self.one_hot)).sum(axis=1, keepdims=True)
+        residual = np.where(self.one_hot > 0, -of_others, p)
         if self.binary:
             p, residual = p[:, 1:], residual[:, 1:]
         gradient = (self.shares[:, None] * residual).T @ self.rows + self.l2 * w
@@ -89,9 +90,9 @@ class Reference:
                 hessian[a, :, b] = (self.rows * curvature[:, None]).T @ self.rows
             hessian[a, :, a] += np.diag(self.l2)
         # Equal changes to parameters of all classes leave F unchanged: hold their mean.
-        same = np.flatnonzero((self.l1 + self.l2 == 0) & np.isinf(self.upper))
+        free = np.flatnonzero((self.l1 + self.l2 == 0) & np.isinf(self.upper))
         if not self.binary:
-            hessian[:, same, :, same] += hessian[0, same, 0, same][:, None, None]
+            hessian[:, free, :, free] += hessian[0, free, 0, free][:, None, None]
         return gradient, hessian.reshape(k * q, k * q)
 
     def minimum(self, start: np.ndarray) -> Any:
@@ -107,18 +108,19 @@ class Reference:
             # 1. The minimum-norm subgradient, and the free parameters.
             gradient, hessian = self._derivatives(w)
             right, left = gradient + self.l1, gradient - self.l1
-            falls_right, falls_left = right < 0, left > 0
-            sided = np.where(falls_right, right, np.where(falls_left, left, 0))
-            sided = np.where(w == 0, sided, gradient + self.l1 * np.sign(w))
-            at_end = (w <= self.lower) & (sided > 0) | (w >= self.upper) & (sided < 0)
-            free = (sided != 0) & ~at_end
+            at_zero = np.where(right < 0, right, np.where(left > 0, left, 0))
+            elsewhere = gradient + self.l1 * np.sign(w)
+            subgradient = np.where(w == 0, at_zero, elsewhere)
+            at_bound = (w <= self.lower) & (subgradient > 0)
+            at_bound |= (w >= self.upper) & (subgradient < 0)
+            free = (subgradient != 0) & ~at_bound
             if not free.any():
                 break
-            orthant = np.where(w == 0, -np.sign(sided), np.sign(w))
+            orthant = np.where(w == 0, -np.sign(subgradient), np.sign(w))
             # 2. Newton's step, on columns of unit curvature.
             H = hessian[np.ix_(free.ravel(), free.ravel())]
             step = np.zeros_like(w)
-            step[free] = -solve_positive(H, sided[free], damping)
+            step[free] = -solve_positive(H, subgradient[free], damping)
             # 3. Halve it until F decreases.
             for halvings in range(MAX_HALVINGS):
                 moved = np.clip(w + step / Real(2) ** halvings, self.lower, self.upper)
@@ -132,9 +134,9 @@ class Reference:
                     break
                 damping *= 1e4
                 continue
-            fell, w, best = best - value, moved, value
+            decrease, w, best = best - value, moved, value
             damping = max(damping / 10, Real(1e-18))
-            if fell <= 1e-17 * best and halvings == 0:
+            if decrease <= 1e-17 * best and halvings == 0:
                 break
         return best
 
@@ -146,7 +148,7 @@ def solve_positive(H: np.ndarray, b: np.ndarray, damping: Any) -> np.ndarray:
     A = H / scale[:, None] / scale + damping * np.eye(len(b), dtype=Real)
     L, x = A.copy(), b / scale
     for j in range(len(b)):
-        # The rest of a dependent column is rounding: do not move along it.
+        # Only rounding errors are left of a dependent column: do not move along it.
         L[j, j] = np.sqrt(L[j, j]) if L[j, j] > damping / 2 + 1e-18 else np.inf
         L[j + 1 :, j] /= L[j, j]
         L[j + 1 :, j + 1 :] -= np.outer(L[j + 1 :, j], L[j + 1 :, j])

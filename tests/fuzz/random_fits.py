@@ -1,4 +1,4 @@
-"""Random fits of many kinds, with data and parameters as difficult as in practice."""
+"""Random fits of many kinds, with difficult data and options."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
+from numpy.random import Generator
 
 __all__ = ["KINDS", "RandomFit", "draw_fit"]
 
@@ -17,7 +18,7 @@ NON_SMOOTH_SOLVERS = ["auto", "proximal-newton", "active-set", "newton-cg"]
 
 @dataclass
 class RandomFit:
-    """Data and parameters of one fit; ``seed`` and ``kind`` draw it again."""
+    """Data and options of one fit; ``draw_fit(seed)`` draws it again."""
 
     seed: int
     kind: str
@@ -30,35 +31,35 @@ class RandomFit:
 
 # -- kinds of X ------------------------------------------------------------------------
 
-Draw = np.random.Generator
+
+def _shape(
+    rng: Generator, max_rows: int = 200, max_columns: int = 8
+) -> tuple[int, int]:
+    return int(rng.integers(30, max_rows)), int(rng.integers(1, max_columns))
 
 
-def _shape(rng: Draw, most_rows: int = 200, most_columns: int = 8) -> tuple[int, int]:
-    return int(rng.integers(30, most_rows)), int(rng.integers(1, most_columns))
-
-
-def gaussian(rng: Draw) -> Any:
+def gaussian(rng: Generator) -> Any:
     return rng.normal(size=_shape(rng))
 
 
-def one_hot_with_rare_levels(rng: Draw) -> Any:
+def one_hot_with_rare_levels(rng: Generator) -> Any:
     n, _ = _shape(rng)
     sizes = rng.integers(2, 8, size=2)
     levels = [np.minimum(rng.geometric(0.5, size=n) - 1, k - 1) for k in sizes]
     return np.hstack([np.eye(k)[level] for k, level in zip(sizes, levels)])
 
 
-def booleans(rng: Draw) -> Any:
+def booleans(rng: Generator) -> Any:
     n, p = _shape(rng)
     return rng.random((n, p)) < rng.uniform(0.02, 0.5, size=p)
 
 
-def heavy_tails(rng: Draw) -> Any:
+def heavy_tails(rng: Generator) -> Any:
     shape = _shape(rng)
     return rng.pareto(rng.uniform(0.3, 2), size=shape) * rng.choice([-1, 1], shape)
 
 
-def outliers(rng: Draw) -> Any:
+def outliers(rng: Generator) -> Any:
     X = rng.normal(size=_shape(rng))
     for _ in range(rng.integers(1, 4)):
         place = rng.integers(X.shape[0]), rng.integers(X.shape[1])
@@ -66,86 +67,86 @@ def outliers(rng: Draw) -> Any:
     return X
 
 
-def fill_values(rng: Draw) -> Any:
+def fill_values(rng: Generator) -> Any:
     X = rng.normal(size=_shape(rng))
     is_filled = rng.random(len(X)) < rng.choice([0.05, 0.3, 0.8])
     X[is_filled, 0] = 10.0 ** rng.uniform(5, 12)
     return X
 
 
-def outliers_among_zeros(rng: Draw) -> Any:
+def outliers_among_zeros(rng: Generator) -> Any:
     X = rng.normal(size=_shape(rng))
     X[rng.random(X.shape) < rng.choice([0.5, 0.9, 0.97])] = 0
     X[rng.integers(X.shape[0]), 0] = 10.0 ** rng.uniform(5, 12)
     return sp.csr_array(X) if rng.random() < 0.5 else X
 
 
-def nearly_collinear(rng: Draw) -> Any:
+def nearly_collinear(rng: Generator) -> Any:
     X = rng.normal(size=_shape(rng))
     return np.column_stack([X, X[:, 0] + 10.0 ** rng.uniform(-7, -2) * X[:, -1] ** 2])
 
 
-def collinear(rng: Draw) -> Any:
+def collinear(rng: Generator) -> Any:
     X = rng.normal(size=_shape(rng))
     return np.column_stack([X, X.sum(axis=1), np.ones(len(X))])
 
 
-def tiny(rng: Draw) -> Any:
+def tiny(rng: Generator) -> Any:
     return rng.normal(size=(rng.integers(6, 15), rng.integers(1, 4)))
 
 
-def wide(rng: Draw) -> Any:
+def wide(rng: Generator) -> Any:
     n = int(rng.integers(10, 40))
     return rng.normal(size=(n, int(rng.integers(n, 3 * n))))
 
 
-def duplicated_rows(rng: Draw) -> Any:
-    X = rng.normal(size=_shape(rng, most_rows=60))
+def duplicated_rows(rng: Generator) -> Any:
+    X = rng.normal(size=_shape(rng, max_rows=60))
     return X[rng.integers(len(X) // 4 + 2, size=len(X))]
 
 
-def scales_over_200_decades(rng: Draw) -> Any:
+def scales_over_200_decades(rng: Generator) -> Any:
     n, p = _shape(rng)
     return rng.normal(size=(n, p)) * 10.0 ** rng.uniform(-100, 100, size=p)
 
 
-def counts(rng: Draw) -> Any:
+def counts(rng: Generator) -> Any:
     n, p = _shape(rng)
     return rng.poisson(np.geomspace(20, 0.05, p), size=(n, p))
 
 
-def sparse_counts(rng: Draw) -> Any:
+def sparse_counts(rng: Generator) -> Any:
     return sp.csr_array(np.asarray(counts(rng), dtype=float))
 
 
-def far_means(rng: Draw) -> Any:
+def far_means(rng: Generator) -> Any:
     n, p = _shape(rng)
     return rng.normal(size=(n, p)) + 10.0 ** rng.uniform(1, 6, size=p)
 
 
-def float32(rng: Draw) -> Any:
+def float32(rng: Generator) -> Any:
     return gaussian(rng).astype(np.float32)
 
 
-def float32_with_far_means(rng: Draw) -> Any:
+def float32_with_far_means(rng: Generator) -> Any:
     return far_means(rng).astype(np.float32)
 
 
-def polynomial(rng: Draw) -> Any:
+def polynomial(rng: Generator) -> Any:
     x = rng.uniform(0, 10.0 ** rng.integers(0, 3), size=int(rng.integers(30, 150)))
     return x[:, None] ** np.arange(1, rng.integers(3, 6))
 
 
-def small_integers(rng: Draw) -> Any:
+def small_integers(rng: Generator) -> Any:
     return rng.integers(-3, 4, size=_shape(rng)).astype(np.int8)
 
 
-def strided_view(rng: Draw) -> Any:
+def strided_view(rng: Generator) -> Any:
     X = rng.normal(size=_shape(rng))
     return np.asfortranarray(np.repeat(X, 2, axis=0))[::-2]
 
 
-KINDS: dict[str, Callable[[Draw], Any]] = {
+KINDS: dict[str, Callable[[Generator], Any]] = {
     kind.__name__: kind
     for kind in (
         gaussian,
@@ -173,10 +174,10 @@ KINDS: dict[str, Callable[[Draw], Any]] = {
 }
 
 
-# -- labels, weights and parameters ----------------------------------------------------
+# -- labels, weights and options -------------------------------------------------------
 
 
-def _labels(rng: Draw, X: Any, n_classes: int) -> np.ndarray:
+def _labels(rng: Generator, X: Any, n_classes: int) -> np.ndarray:
     """Return labels that depend on ranks of the columns; every class occurs."""
     dense = X.toarray() if sp.issparse(X) else np.asarray(X)
     ranks = dense.argsort(axis=0, kind="stable").argsort(axis=0, kind="stable")
@@ -188,7 +189,7 @@ def _labels(rng: Draw, X: Any, n_classes: int) -> np.ndarray:
     return y
 
 
-def _options(rng: Draw, n_features: int) -> dict[str, Any]:
+def _options(rng: Generator, n_features: int) -> dict[str, Any]:
     options: dict[str, Any] = {"C": float(10.0 ** rng.uniform(-3, 4))}
     non_smooth = rng.random() < 0.4
     if rng.random() < 0.15:
@@ -212,7 +213,7 @@ def _options(rng: Draw, n_features: int) -> dict[str, Any]:
 
 
 def draw_fit(seed: int) -> RandomFit:
-    """Draw a fit; the kinds take turns by the seed."""
+    """Draw a fit; consecutive seeds draw all kinds in turn."""
     rng = np.random.default_rng(seed)
     kind = list(KINDS)[seed % len(KINDS)]
     X = KINDS[kind](rng)

@@ -1,4 +1,4 @@
-"""Derivatives of random objectives equal differences, within the error of these."""
+"""Derivatives of random objectives against central differences."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ st = pytest.importorskip("hypothesis.strategies")
 EPS = float(np.finfo(np.float64).eps)
 
 # Along a line, the third derivative of a row's loss is the third cumulant of a variable
-# within the range R of the row's logit changes. It is at most THIRD R^3, which two
-# values of suitable odds attain. The fourth derivative is at most R^4 / 8.
-THIRD = 1 / (6 * 3**0.5)
-FOURTH = 1 / 8
+# within the range R of the row's logit changes. It is at most THIRD_BOUND R^3, which
+# two values of suitable odds attain. The fourth derivative is at most R^4 / 8.
+THIRD_BOUND = 1 / (6 * 3**0.5)
+FOURTH_BOUND = 1 / 8
 
 # Largest change of a parameter: errors of truncation and rounding are then similar.
 STEP = 1e-4
@@ -50,7 +50,7 @@ class Shape(NamedTuple):
     standardized: bool
     offset: bool
     lasso: bool
-    weights: str  # weights of the models: shared, own, or by counts and classes
+    weights: str  # "shared" by the models, their "own", or "indexed": see Targets
 
 
 shapes = st.builds(
@@ -67,7 +67,7 @@ shapes = st.builds(
     lasso=st.booleans(),
     weights=st.sampled_from(["shared", "own", "indexed"]),
 )
-many = hypothesis.settings(
+many_examples = hypothesis.settings(
     max_examples=150, deadline=None, derandomize=True, database=None
 )
 
@@ -83,13 +83,14 @@ class Drawn(NamedTuple):
     sizes: np.ndarray  # absolute standardised features, once per output
 
 
-def targets(shape, rng):
-    n, m, outputs = shape.n_samples, shape.n_models, shape.n_outputs
-    classes = max(2, outputs)
+def draw_targets(shape, rng):
+    n, m, n_outputs = shape.n_samples, shape.n_models, shape.n_outputs
+    n_classes = max(2, n_outputs)
     weights = rng.uniform(0.1, 2, size=(n, 1))
-    if shape.weights == "shared" or outputs > 1:
-        return Targets(m, rng.integers(0, classes, size=(n, 1)).astype(float), weights)
-    labels = rng.integers(0, classes, size=(n, m)).astype(np.uint8)
+    if shape.weights == "shared" or n_outputs > 1:
+        labels = rng.integers(0, n_classes, size=(n, 1)).astype(float)
+        return Targets(m, labels, weights)
+    labels = rng.integers(0, n_classes, size=(n, m)).astype(np.uint8)
     if shape.weights == "own":
         return Targets(m, labels, weights, counts=rng.uniform(0.1, 2, size=(n, m)))
     return Targets(
@@ -104,22 +105,22 @@ def targets(shape, rng):
 
 
 def draw(shape: Shape) -> Drawn:
+    """Draw an objective of the shape, and a point and a step at which to test it."""
     rng = np.random.default_rng(shape.seed)
     n, p, m = shape.n_samples, shape.n_features, shape.n_models
     X = rng.normal(size=(n, p)) * rng.integers(0, 2, size=(n, p)) + shape.seed % 3
-    given = targets(shape, rng)
+    targets = draw_targets(shape, rng)
     offset = rng.normal(size=(n, shape.n_outputs)) if shape.offset else None
     matrix = (
         SparseMatrix(sp.csr_array(X), xp=xp) if shape.sparse else DenseMatrix(X, xp=xp)
     )
-    data, scaler = TrainingData(matrix, replace(given, offset=offset)), None
+    data, scaler = TrainingData(matrix, replace(targets, offset=offset)), None
     if shape.standardized:
-        shared = Targets(1, given.weights, given.weights)
-        rows = TrainingData(matrix, shared)
-        found = column_statistics(rows)
+        one_model = Targets(1, targets.weights, targets.weights)
+        statistics = column_statistics(TrainingData(matrix, one_model))
         if not shape.fit_intercept:
-            found = found.about_zero(xp=xp)
-        scaler = Scaler.of(found.mean, found.std, matrix.dtype, xp=xp)
+            statistics = statistics.about_zero(xp=xp)
+        scaler = Scaler.of(statistics.mean, statistics.std, matrix.dtype, xp=xp)
         data = data.standardized(scaler)
     strength = rng.exponential(size=(m, 1, p))
     penalty = make_penalty(p, ridge=strength, l1=2 * strength * shape.lasso)
@@ -137,11 +138,11 @@ def draw(shape: Shape) -> Drawn:
 
     z = (X - scaler.mean) / scaler.scale if scaler else X
     z = np.column_stack([z, np.ones(n)])[:, : p + shape.fit_intercept]
-    columns = step.reshape(m, shape.n_outputs, -1)
-    changes = np.einsum("np,mop->nmo", z, columns)
-    if shape.n_outputs == 1:
+    steps = step.reshape(m, shape.n_outputs, -1)
+    changes = np.einsum("np,mop->nmo", z, steps)
+    if shape.n_outputs == 1:  # the logit of the first class is zero
         changes = np.concatenate([changes, 0 * changes], axis=-1)
-    _, weights = given.block(slice(None), xp=xp)
+    _, weights = targets.block(slice(None), xp=xp)
     weights = np.broadcast_to(weights, (n, m))
     return Drawn(
         objective,
@@ -153,7 +154,7 @@ def draw(shape: Shape) -> Drawn:
     )
 
 
-@many
+@many_examples
 @hypothesis.given(shapes)
 def test_objective_gradient_agrees_with_differences_of_f(shape):
     drawn = draw(shape)
@@ -162,12 +163,12 @@ def test_objective_gradient_agrees_with_differences_of_f(shape):
     at = objective.value_and_gradient(w)
     gradient = objective.minimum_norm_subgradient(w, at.gradient)
     derivative = (gradient * v).sum(axis=1)
-    truncated = THIRD / 6 * (drawn.shares * drawn.ranges**3).sum(axis=0)
-    rounded = 64 * EPS * (np.abs(up) + np.abs(down))
-    assert (np.abs((up - down) / 2 - derivative) <= truncated + rounded).all()
+    truncation = THIRD_BOUND / 6 * (drawn.shares * drawn.ranges**3).sum(axis=0)
+    rounding = 64 * EPS * (np.abs(up) + np.abs(down))
+    assert (np.abs((up - down) / 2 - derivative) <= truncation + rounding).all()
 
 
-@many
+@many_examples
 @hypothesis.given(shapes)
 def test_hessian_operator_agrees_with_differences_of_the_gradient(shape):
     drawn = draw(shape)
@@ -175,14 +176,14 @@ def test_hessian_operator_agrees_with_differences_of_the_gradient(shape):
     up, down = (objective.value_and_gradient(w + h * v).gradient for h in (1, -1))
     product = objective.hessian_operator(w)(v)
     cubes = drawn.shares * drawn.ranges**3
-    truncated = FOURTH / 6 * np.einsum("nm,np->mp", cubes, drawn.sizes)
-    rounded = 64 * EPS * (np.abs(up) + np.abs(down) + drawn.sizes.max())
-    assert (np.abs((up - down) / 2 - product) <= truncated + rounded).all()
+    truncation = FOURTH_BOUND / 6 * np.einsum("nm,np->mp", cubes, drawn.sizes)
+    rounding = 64 * EPS * (np.abs(up) + np.abs(down) + drawn.sizes.max())
+    assert (np.abs((up - down) / 2 - product) <= truncation + rounding).all()
 
 
-@many
+@many_examples
 @hypothesis.given(shapes)
-def test_hessian_operator_matrix_and_diagonal_agree(shape):
+def test_hessian_matrix_diagonal_and_bound_agree_with_its_operator(shape):
     drawn = draw(shape)
     objective, w, v = drawn.objective, drawn.parameters, drawn.step
     multiply = objective.hessian_operator(w)
@@ -191,13 +192,14 @@ def test_hessian_operator_matrix_and_diagonal_agree(shape):
     product = multiply(v)
     hessian = objective.hessian(w)
     matrix = hessian.blocks[:, 0] + hessian.penalty[:, None] * np.eye(w.shape[1])
-    size = 64 * EPS * (np.abs(matrix).max() + drawn.sizes.max() ** 2)
-    np.testing.assert_allclose(matrix, matrix.transpose(0, 2, 1), atol=size)
-    np.testing.assert_allclose(np.einsum("mij,mj->mi", matrix, v), product, atol=size)
-    alone = [multiply(np.tile(e, (shape.n_models, 1))) for e in np.eye(w.shape[1])]
-    whole = np.stack(alone, axis=-1)
-    diagonal = np.diagonal(whole, axis1=1, axis2=2)
-    np.testing.assert_allclose(objective.hessian_diagonal(w), diagonal, atol=size)
-    largest = np.linalg.eigvalsh(whole).max(axis=1)
-    assert (largest <= objective.curvature_bound() * (1 + 1e-12)).all()
-    assert np.linalg.eigvalsh(whole).min() >= -size
+    atol = 64 * EPS * (np.abs(matrix).max() + drawn.sizes.max() ** 2)
+    np.testing.assert_allclose(matrix, matrix.transpose(0, 2, 1), atol=atol)
+    np.testing.assert_allclose(np.einsum("mij,mj->mi", matrix, v), product, atol=atol)
+    columns = [multiply(np.tile(e, (shape.n_models, 1))) for e in np.eye(w.shape[1])]
+    of_operator = np.stack(columns, axis=-1)
+    diagonal = np.diagonal(of_operator, axis1=1, axis2=2)
+    np.testing.assert_allclose(objective.hessian_diagonal(w), diagonal, atol=atol)
+    eigenvalues = np.linalg.eigvalsh(of_operator)
+    bound = objective.curvature_bound() * (1 + 1e-12)
+    assert (eigenvalues.max(axis=1) <= bound).all()
+    assert eigenvalues.min() >= -atol

@@ -1,6 +1,6 @@
-"""The objective is the same on every library, dtype and device.
+"""Objectives on every library, dtype and device, compared with NumPy.
 
-On NumPy, test_derivatives.py compares it with differences of F.
+On NumPy, test_derivatives.py compares their derivatives with differences.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ from make_objective import make_objective
 
 from xlr.objective import JeffreysTerm, Objective
 
-N, P, MODELS = 24, 3, 3
+N, P, N_MODELS = 24, 3, 3
 RNG = np.random.default_rng(0)
 # Multiples of 1/16 are exact in float32.
 X = RNG.integers(-32, 33, size=(N, P)) / 16 + [0, 2, -1]
 WEIGHTS = RNG.integers(4, 17, size=N) / 8
-COUNTS = RNG.integers(0, 3, size=(N, MODELS)).astype(float)
-RIDGE = RNG.integers(1, 9, size=(MODELS, 1, P)) / 16
-LABELS = {k: RNG.integers(0, k, size=(N, MODELS)).astype(float) for k in (2, 3)}
+COUNTS = RNG.integers(0, 3, size=(N, N_MODELS)).astype(float)
+RIDGE = RNG.integers(1, 9, size=(N_MODELS, 1, P)) / 16
+LABELS = {k: RNG.integers(0, k, size=(N, N_MODELS)).astype(float) for k in (2, 3)}
 OFFSET = RNG.integers(-8, 9, size=(N, 3)) / 8
-PARAMETERS = RNG.integers(-16, 17, size=(MODELS, 3 * (P + 1))) / 16
-VECTOR = RNG.integers(-16, 17, size=(MODELS, 3 * (P + 1))) / 16
+PARAMETERS = RNG.integers(-16, 17, size=(N_MODELS, 3 * (P + 1))) / 16
+VECTOR = RNG.integers(-16, 17, size=(N_MODELS, 3 * (P + 1))) / 16
 
-# On JAX, test_jax_tracing.py tests these by a compiled fit.
+# On JAX, test_jax_tracing.py suffices.
 pytestmark = pytest.mark.slow_on_jax
 class_numbers = pytest.mark.parametrize("n_classes", [2, 3], ids=["binary", "softmax"])
 
@@ -62,8 +62,8 @@ def close(dtype, sum_dtype, assert_close):
     return close
 
 
-def evaluated(objective, parameters, vector):
-    """Return value, gradient, Hessian and curvature at the parameters."""
+def evaluate(objective, parameters, vector):
+    """Return value, gradient, and Hessian with a product, its diagonal and a bound."""
     return (
         *objective.value_and_gradient(parameters),
         objective.hessian(parameters).blocks,
@@ -80,16 +80,19 @@ def test_objective_on_every_library_equals_numpy(
 ):
     expected = make(n_classes, has_intercept=has_intercept)
     objective = make(n_classes, has_intercept=has_intercept, **on_backend)
-    at = [part[:, : expected.n_parameters] for part in (PARAMETERS, VECTOR)]
-    found = evaluated(objective, *map(on_backend["place_sums"], at))
-    for part, reference in zip(found, evaluated(expected, *at)):
-        close(part, reference)
+    arguments = [part[:, : expected.n_parameters] for part in (PARAMETERS, VECTOR)]
+    results = evaluate(objective, *map(on_backend["place_sums"], arguments))
+    for result, reference in zip(results, evaluate(expected, *arguments)):
+        close(result, reference)
 
 
-def jeffreys(row):
-    """Return minus half the log-determinant of the first model's information."""
+def jeffreys(w):
+    """Return minus half the log-determinant of the first model's information matrix.
+
+    It is divided by the total weight, as F is.
+    """
     Z = np.column_stack([X, np.ones(N)])
-    p = 1 / (1 + np.exp(-Z @ row - OFFSET[:, 0]))
+    p = 1 / (1 + np.exp(-Z @ w - OFFSET[:, 0]))
     s = WEIGHTS * COUNTS[:, 0]
     information = (Z * (s * p * (1 - p))[:, None]).T @ Z
     return -np.linalg.slogdet(information)[1] / 2 / s.sum()
@@ -100,13 +103,12 @@ def test_objective_with_jeffreys_term_equals_its_formula(on_backend, close, dtyp
     term = JeffreysTerm(plain.total_weight)
     parts = plain.data, plain.loss, plain.penalty
     with_term = Objective(*parts, fit_intercept=True, term=term)
-    row, h = PARAMETERS[0, : P + 1], 1e-5
-    parameters = on_backend["place_sums"](row[None])
+    w, h = PARAMETERS[0, : P + 1], 1e-5
+    parameters = on_backend["place_sums"](w[None])
     derivative = [
-        (jeffreys(row + h * e) - jeffreys(row - h * e)) / (2 * h) for e in np.eye(P + 1)
+        (jeffreys(w + h * e) - jeffreys(w - h * e)) / (2 * h) for e in np.eye(P + 1)
     ]
-    without = plain.value_and_gradient(parameters)
-    value, gradient = map(to_numpy, without)
+    value, gradient = map(to_numpy, plain.value_and_gradient(parameters))
     rtol = {"float32": 1e-5, "float64": 1e-8}[dtype]
     # Objectives of other models, rows and penalties keep the term.
     for objective in (
@@ -117,11 +119,13 @@ def test_objective_with_jeffreys_term_equals_its_formula(on_backend, close, dtyp
         with_term.take_columns(plain.xp.asarray([0, 1, 2], device=plain.device)),
     ):
         found = objective.value_and_gradient(parameters)
-        close(found.value, value + jeffreys(row), rtol=rtol)
+        close(found.value, value + jeffreys(w), rtol=rtol)
         close(found.gradient, gradient + np.asarray([derivative]), rtol=rtol)
 
 
-@pytest.mark.parametrize(("by_class", "damping"), [(False, 0.0), (True, 0.5)])
+@pytest.mark.parametrize(
+    ("by_class", "damping"), [(False, 0.0), (True, 0.5)], ids=["whole", "by class"]
+)
 @class_numbers
 def test_hessian_solver_solves_its_damped_equations(
     n_classes, damping, by_class, on_backend
@@ -130,7 +134,7 @@ def test_hessian_solver_solves_its_damped_equations(
     w, v = (part[:, : objective.n_parameters] for part in (PARAMETERS, VECTOR))
     method = objective.class_hessians if by_class else objective.hessian
     hessian = method(place(w))
-    added = damping * np.arange(1.0, v.size + 1).reshape(MODELS, -1)
+    added = damping * np.arange(1.0, v.size + 1).reshape(N_MODELS, -1)
     solved = to_numpy(hessian.solver(place(added))(place(v)))
     blocks = to_numpy(hessian.blocks)
     shape = blocks.shape[:3]

@@ -1,4 +1,4 @@
-"""Every solver agrees with scikit-learn's tightest fit, on real data."""
+"""Fits by each solver against scikit-learn's tightest fit, on real data."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PROBLEMS += [("digits", 0.01), ("digits", 100.0)]
     ("solver", "standardised"),
     [("newton-cholesky", False), ("newton-cg", True), ("lbfgs", False)],
 )
-def test_solver_agrees_with_tightest_sklearn(solver, name, standardised, C):
+def test_fit_agrees_with_tightest_fit_of_sklearn(solver, name, standardised, C):
     X, y = load(name, standardised)
     expected = tightest_sklearn(name, standardised, C)
     # tol bounds the gradient. In the flattest of these problems, an error of 1e-8 in F
@@ -44,7 +44,7 @@ def test_solver_agrees_with_tightest_sklearn(solver, name, standardised, C):
 
 @pytest.mark.parametrize("solver", ["newton-cg", "lbfgs"])
 def test_fit_of_many_classes_and_features_is_the_minimum(solver):
-    """The curvature of all classes shares one Gram matrix there."""
+    """For so many, one Gram matrix of all classes approximates the Hessian."""
     rng = np.random.default_rng(0)
     X = rng.normal(size=(300, 150))
     y = np.argmax(X[:, :50] + rng.gumbel(size=(300, 50)), axis=1)

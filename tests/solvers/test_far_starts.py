@@ -1,4 +1,4 @@
-"""Far starts and offsets, where every row is certain and F has no curvature."""
+"""Fits from far starts or with far offsets, where F has almost no curvature."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ BOUNDED = [
 solvers = pytest.mark.parametrize(("solver", "bounds"), SMOOTH + BOUNDED)
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(80, 5))
-DIRECTION = RNG.normal(size=(3, 5))
+COEF = RNG.normal(size=(3, 5))
 LABELS = RNG.integers(0, 3, size=80)
 
 
@@ -29,7 +29,7 @@ def test_far_start_ends_at_the_minimum(solver, bounds, C, n_classes, place, dtyp
     model = xlr.LogisticRegression(C=C, solver=solver, tol=tol, **bounds)
     least = model.fit(*data).history_["objective"][-1]
     for scale in (100.0, 1e4):
-        start = place(scale * DIRECTION[: model.coef_.shape[0]])
+        start = place(scale * COEF[: model.coef_.shape[0]])
         model.fit(*data, coef_init=start)
         assert model.converged_
         assert model.history_["objective"][-1] <= least * (1 + tol)
@@ -37,23 +37,24 @@ def test_far_start_ends_at_the_minimum(solver, bounds, C, n_classes, place, dtyp
 
 @solvers
 def test_start_with_f_above_f_at_zero_is_replaced_by_zero(solver, bounds):
-    start, y = 0.3 * DIRECTION[0], np.minimum(LABELS, 1)
-    textbook = xlr.LogisticRegression(solver="gradient-descent", max_iter=1, tol=1.0)
-    there = textbook.fit(X, y, coef_init=start).history_["objective"][0]
-    assert np.log(2) < there < np.log(3)
+    start, y = 0.3 * COEF[0], np.minimum(LABELS, 1)
+    # Gradient descent keeps its start.
+    descent = xlr.LogisticRegression(solver="gradient-descent", max_iter=1, tol=1.0)
+    at_start = descent.fit(X, y, coef_init=start).history_["objective"][0]
+    assert np.log(2) < at_start < np.log(3)
     model = xlr.LogisticRegression(solver=solver, **bounds)
     model.fit(X, y, coef_init=start)
     assert model.history_["objective"][0] == pytest.approx(np.log(2))
 
 
-def test_far_start_does_not_affect_other_models():
+def test_far_start_of_one_model_keeps_the_starts_of_others():
     model = xlr.LogisticRegression(multi_class="ovr", solver="newton-cholesky")
     start = model.fit(X, LABELS).coef_.copy()
     start[1] = 1e4
     model.fit(X, LABELS, coef_init=start)
-    first = model.history_["objective"][0]
-    assert first[1] == pytest.approx(np.log(2))
-    assert (first[[0, 2]] < 0.69).all()
+    at_start = model.history_["objective"][0]
+    assert at_start[1] == pytest.approx(np.log(2))
+    assert (at_start[[0, 2]] < 0.69).all()  # below log(2)
 
 
 @pytest.mark.parametrize(("seed", "scale"), [(0, 1e4), (2, 1e4), (3, 1000.0)])
@@ -67,8 +68,8 @@ def test_fit_with_far_offsets_converges(solver, bounds, seed, scale):
 
 
 @pytest.mark.parametrize("solver", [solver for solver, _ in SMOOTH])
-def test_fit_with_offsets_without_curvature_is_stationary(solver):
-    """Conjugate gradients need the damping there."""
+def test_unpenalised_fit_with_far_offsets_is_stationary(solver):
+    """Without curvature, conjugate gradients need the damping."""
     rng = np.random.default_rng(2)
     offset, features = 1e4 * rng.normal(size=60), rng.normal(size=(60, 4))
     y = rng.integers(0, 2, 60)

@@ -1,4 +1,4 @@
-"""Gradient descent takes the steps of the textbook."""
+"""Steps of gradient descent, as in a textbook."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from scipy.special import expit, softmax
 import xlr
 
 
-def textbook(X, y, *, C, learning_rate, steps, binary):
-    """Run plain gradient descent on F from zero; return F after each step."""
+def textbook_values(X, y, *, C, learning_rate, n_steps, binary):
+    """Return F before and after each step of plain gradient descent from zero."""
     n, p = X.shape
-    classes = 1 if binary else y.max() + 1
-    onehot = y[:, None] if binary else np.eye(classes)[y]
-    coef, intercept, losses = np.zeros((classes, p)), np.zeros(classes), []
-    for _ in range(steps + 1):
-        losses.append(objective(coef, intercept, X, y, C))
+    n_outputs = 1 if binary else y.max() + 1
+    one_hot = y[:, None] if binary else np.eye(n_outputs)[y]
+    coef, intercept, values = np.zeros((n_outputs, p)), np.zeros(n_outputs), []
+    for _ in range(n_steps + 1):
+        values.append(objective(coef, intercept, X, y, C))
         logits = X @ coef.T + intercept
-        mean = expit(logits) if binary else softmax(logits, axis=1)
-        residual = (mean - onehot) / n
+        proba = expit(logits) if binary else softmax(logits, axis=1)
+        residual = (proba - one_hot) / n
         coef = coef - learning_rate * (residual.T @ X + coef / (C * n))
         intercept = intercept - learning_rate * residual.sum(axis=0)
-    return losses
+    return values
 
 
 @pytest.mark.parametrize(("name", "binary"), [("breast_cancer", True), ("iris", False)])
@@ -32,7 +32,9 @@ def textbook(X, y, *, C, learning_rate, steps, binary):
 def test_gradient_descent_takes_the_steps_of_the_textbook(name, binary, standardised):
     X, y = load(name, standardised)
     rate = 0.3 if standardised else 1e-6
-    expected = textbook(X, y, C=2.0, learning_rate=rate, steps=60, binary=binary)
+    expected = textbook_values(
+        X, y, C=2.0, learning_rate=rate, n_steps=60, binary=binary
+    )
     model = xlr.LogisticRegression(
         C=2.0, solver="gradient-descent", learning_rate=rate, max_iter=60
     ).fit(X, y)
@@ -43,15 +45,15 @@ def test_gradient_descent_takes_the_steps_of_the_textbook(name, binary, standard
 @pytest.mark.parametrize("name", ["breast_cancer", "wine"])
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_gradient_descent_at_the_default_rate_never_raises_f(name):
-    X, y = load(name, False)
+    X, y = load(name, standardised=False)
     model = xlr.LogisticRegression(solver="gradient-descent", max_iter=200).fit(X, y)
-    losses = model.history_["objective"]
-    assert (np.diff(losses) <= 0).all()
-    assert losses[-1] < losses[0]
+    F = model.history_["objective"]
+    assert (np.diff(F) <= 0).all()
+    assert F[-1] < F[0]
 
 
 def test_gradient_descent_that_overflows_advises_a_lower_rate():
-    X, y = load("breast_cancer", False)
+    X, y = load("breast_cancer", standardised=False)
     model = xlr.LogisticRegression(
         solver="gradient-descent", learning_rate=1e306, max_iter=50
     )

@@ -14,13 +14,16 @@ from xlr.solvers.quadratic import Quadratic
 
 
 class Problem(NamedTuple):
+    """A quadratic function near a start, with an L1 penalty and bounds."""
+
     matrix: np.ndarray
     gradient: np.ndarray  # at the start
     non_smooth: NonSmooth
     start: np.ndarray
-    noise: float = 1e-14
+    noise: float = 1e-14  # of the entries, relative to the diagonal
 
     def decrease(self, v: np.ndarray) -> float:
+        """Return the decrease of the function from the start to v."""
         step = v - self.start
         penalty = self.non_smooth.l1 @ (np.abs(self.start) - np.abs(v))
         return penalty - step @ (self.gradient + 0.5 * self.matrix @ step)
@@ -36,25 +39,25 @@ class Problem(NamedTuple):
         )
 
 
-def bounds(rng: np.random.Generator, q: int) -> tuple[np.ndarray, np.ndarray]:
+def draw_bounds(rng: np.random.Generator, q: int) -> tuple[np.ndarray, np.ndarray]:
     lower = np.where(rng.random(q) < 0.2, -rng.exponential(size=q), -np.inf)
     upper = np.where(rng.random(q) < 0.2, rng.exponential(size=q), np.inf)
     return np.where(rng.random(q) < 0.1, 0.0, lower), upper
 
 
 def generic(seed: int, q: int) -> Problem:
-    """Return correlated columns of different scales; some are not penalised."""
+    """Return a problem of correlated columns on different scales, some unpenalised."""
     rng = np.random.default_rng(seed)
     scale = 10 ** rng.normal(size=q)
     rows = (rng.normal(size=(3 * q, q)) + rng.normal(size=(3 * q, 1))) * scale
     l1 = np.where(rng.random(q) < 0.2, 0.0, rng.exponential(size=q)) * scale
-    non_smooth = NonSmooth(l1, *bounds(rng, q))
+    non_smooth = NonSmooth(l1, *draw_bounds(rng, q))
     start = np.clip(rng.normal(size=q) * (rng.random(q) < 0.5), *non_smooth[1:])
     return Problem(rows.T @ rows, 10 * rng.normal(size=q) * scale, non_smooth, start)
 
 
 def tied(seed: int, q: int) -> Problem:
-    """Return small integers: many coordinates become active or free at once."""
+    """Return a problem of small integers: many coordinates become active at once."""
     rng = np.random.default_rng(seed)
     rows = rng.integers(-1, 2, size=(3 * q, q)).astype(float)
     rows[0] = 1.0
@@ -65,13 +68,16 @@ def tied(seed: int, q: int) -> Problem:
 
 
 def collinear(seed: int, q: int) -> Problem:
-    """Return fewer rows than columns, or equal columns; g is in the range of H."""
+    """Return a problem with fewer rows than columns, or equal columns.
+
+    The gradient is in the range of the matrix, so that there is a minimum.
+    """
     rng = np.random.default_rng(seed)
     rows = rng.normal(size=(max(1, q // 2), q)) + rng.normal(size=(max(1, q // 2), 1))
     if seed % 2:
         rows = rng.normal(size=(3 * q, q))[:, rng.integers(0, q, size=q)]
     rows /= np.linalg.norm(rows, axis=0)
-    non_smooth = NonSmooth(np.full(q, 0.5), *bounds(rng, q))
+    non_smooth = NonSmooth(np.full(q, 0.5), *draw_bounds(rng, q))
     start = np.clip(rng.normal(size=q) * (rng.random(q) < 0.5), *non_smooth[1:])
     return Problem(
         rows.T @ rows, 5 * rng.normal(size=len(rows)) @ rows, non_smooth, start
@@ -79,7 +85,7 @@ def collinear(seed: int, q: int) -> Problem:
 
 
 def softmax(seed: int, n_features: int) -> Problem:
-    """Return a softmax of three classes with free intercepts: H is singular."""
+    """Return a problem of a softmax with unpenalised intercepts: H is singular."""
     rng = np.random.default_rng(seed)
     X = np.column_stack(
         [rng.normal(size=(3 * n_features, n_features)), np.ones(3 * n_features)]
@@ -98,7 +104,7 @@ def softmax(seed: int, n_features: int) -> Problem:
 
 @pytest.mark.parametrize("draw", [generic, tied, collinear, softmax])
 @pytest.mark.parametrize("q", [1, 2, 5, 12, 40])
-def test_quadratic_minimiser_satisfies_kkt_conditions(draw, q):
+def test_quadratic_minimum_satisfies_the_kkt_conditions(draw, q):
     for seed in range(10):
         problem = draw(seed, q)
         quadratic = Quadratic(problem.matrix, problem.noise)
@@ -141,15 +147,12 @@ def test_quadratic_minimum_agrees_with_scipy(draw, seed):
 
 @pytest.mark.parametrize("q", [30, 300])
 @pytest.mark.parametrize("seed", range(2))
-def test_quadratic_minimiser_follows_corrections_of_the_matrix(seed, q):
-    """In a fit, one quadratic serves many gradients, and BFGS updates it."""
+def test_quadratic_minimum_after_bfgs_corrections_of_the_matrix(seed, q):
+    """In a fit, one quadratic serves many gradients, and BFGS corrects it."""
     rng = np.random.default_rng(seed)
     problem = generic(seed, q)
-    quadratic, matrix, v = (
-        Quadratic(problem.matrix, 1e-14),
-        problem.matrix,
-        problem.start,
-    )
+    quadratic = Quadratic(problem.matrix, problem.noise)
+    matrix, v = problem.matrix, problem.start
     for _ in range(10):
         step = rng.normal(size=q) / np.sqrt(np.diag(matrix))
         change = matrix @ step * rng.uniform(0.8, 1.25)

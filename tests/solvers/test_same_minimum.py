@@ -1,4 +1,4 @@
-"""All solvers reach the same F, and F never rises during a fit."""
+"""Minima of all solvers on random data, and F during their fits."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FIRST_ORDER = ["gradient-descent"]
 NON_SMOOTH = ["newton-cg", "proximal-newton", "active-set"]
 
 
-def test_every_solver_is_among_those_compared():
+def test_all_solvers_are_compared():
     assert {*SMOOTH, *FIRST_ORDER, *NON_SMOOTH} == set(SOLVERS)
 
 

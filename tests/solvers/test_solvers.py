@@ -1,4 +1,4 @@
-"""Every solver reaches the minimum that SciPy finds, on every library."""
+"""Minima of each solver against SciPy's, many models at once, and far starts."""
 
 from __future__ import annotations
 
@@ -41,60 +41,62 @@ class Formula:
     """F of one model, its gradient, and its minimum by SciPy."""
 
     def __init__(self, y, *, ridge, l1=0.0, lower=-np.inf, upper=np.inf):
-        self.onehot = np.eye(int(y.max()) + 1)[y.astype(int)]
-        self.outputs = 1 if self.onehot.shape[1] == 2 else self.onehot.shape[1]
-        self.s, self.ridge, self.l1 = WEIGHTS / WEIGHTS.sum(), ridge, l1
+        self.one_hot = np.eye(int(y.max()) + 1)[y.astype(int)]
+        self.n_outputs = 1 if self.one_hot.shape[1] == 2 else self.one_hot.shape[1]
+        self.shares, self.ridge, self.l1 = WEIGHTS / WEIGHTS.sum(), ridge, l1
         self.bounds = lower, upper
 
-    def loss(self, w):
-        """Return mean loss and ridge, and their gradient."""
-        columns = w.reshape(self.outputs, P + 1)
+    def smooth(self, w):
+        """Return mean loss and L2 penalty, and their gradient."""
+        columns = w.reshape(self.n_outputs, P + 1)
         logits = X @ columns[:, :P].T + columns[:, P]
-        if self.outputs == 1:
+        if self.n_outputs == 1:
             logits = np.column_stack([0 * logits, logits])
-        value = self.s @ (
-            logsumexp(logits, axis=1) - (self.onehot * logits).sum(axis=1)
+        value = self.shares @ (
+            logsumexp(logits, axis=1) - (self.one_hot * logits).sum(axis=1)
         )
-        residual = self.s[:, None] * (softmax(logits, axis=1) - self.onehot)
-        residual = residual[:, -self.outputs :]
+        residual = self.shares[:, None] * (softmax(logits, axis=1) - self.one_hot)
+        residual = residual[:, -self.n_outputs :]
         gradient = np.column_stack([residual.T @ X, residual.sum(axis=0)])
         gradient[:, :P] += self.ridge * columns[:, :P]
         value += self.ridge * (columns[:, :P] ** 2).sum() / 2
         return value, gradient.reshape(-1)
 
     def value(self, w):
-        coef = w.reshape(self.outputs, P + 1)[:, :P]
-        return self.loss(w)[0] + self.l1 * np.abs(coef).sum()
+        coef = w.reshape(self.n_outputs, P + 1)[:, :P]
+        return self.smooth(w)[0] + self.l1 * np.abs(coef).sum()
 
     def minimum(self):
         """Return the lowest F, with w as the difference of two non-negative vectors."""
-        size = self.outputs * (P + 1)
+        size = self.n_outputs * (P + 1)
         is_coef = np.arange(size) % (P + 1) < P
         lower, upper = (
-            np.where(is_coef, b, s) for b, s in zip(self.bounds, (-np.inf, np.inf))
+            np.where(is_coef, bound, unbounded)
+            for bound, unbounded in zip(self.bounds, (-np.inf, np.inf))
         )
         l1 = np.where(is_coef, self.l1, 0.0)
 
-        def split(both):
-            value, gradient = self.loss(both[:size] - both[size:])
-            value += l1 @ (both[:size] + both[size:])
+        def value_and_gradient(parts):
+            positive, negative = parts[:size], parts[size:]
+            value, gradient = self.smooth(positive - negative)
+            value += l1 @ (positive + negative)
             return value, np.concatenate([gradient + l1, -gradient + l1])
 
-        ends = np.concatenate([np.maximum(upper, 0), np.maximum(-lower, 0)])
-        starts = np.concatenate([np.maximum(lower, 0), np.maximum(-upper, 0)])
+        least = np.concatenate([np.maximum(lower, 0), np.maximum(-upper, 0)])
+        most = np.concatenate([np.maximum(upper, 0), np.maximum(-lower, 0)])
         found = minimize(
-            split,
-            starts,
+            value_and_gradient,
+            least,
             jac=True,
             method="L-BFGS-B",
-            bounds=np.column_stack([starts, ends]),
+            bounds=np.column_stack([least, most]),
             options={"ftol": 1e-16, "gtol": 1e-11, "maxiter": 10_000, "maxfun": 10**5},
         )
         return self.value(found.x[:size] - found.x[size:])
 
 
-def check(solver, n_classes, place, sum_dtype, dtype, tol, **penalty):
-    """Minimise both models, and compare F with the minimum of each."""
+def minimise_and_check(solver, n_classes, place, sum_dtype, dtype, **penalty):
+    """Minimise both models, compare F with the minimum of each; return parameters."""
     objective = make_objective(
         X,
         LABELS[n_classes],
@@ -104,6 +106,7 @@ def check(solver, n_classes, place, sum_dtype, dtype, tol, **penalty):
         place_sums=lambda values: place(values, sum_dtype),
         **penalty,
     )
+    tol = {"float32": 1e-5, "float64": 1e-8}[dtype]
     solution = minimise(solver, objective, objective.zeros(), tol=tol, max_iter=2000)
     assert solution.status == [Status.CONVERGED] * 2
     rtol = {"float32": 1e-6, "float64": 1e-10}[dtype]
@@ -120,8 +123,8 @@ def check(solver, n_classes, place, sum_dtype, dtype, tol, **penalty):
 @class_numbers
 @pytest.mark.parametrize("solver", [*SMOOTH, "gradient-descent"])
 def test_solver_reaches_the_minimum(solver, n_classes, place, sum_dtype, dtype):
-    tol = {"float32": 1e-5, "float64": 1e-8}[dtype]
-    check(solver_named(solver), n_classes, place, sum_dtype, dtype, tol, ridge=0.25)
+    arguments = solver_named(solver), n_classes, place, sum_dtype, dtype
+    minimise_and_check(*arguments, ridge=0.25)
 
 
 @pytest.mark.slow_on_jax
@@ -130,23 +133,21 @@ def test_solver_reaches_the_minimum(solver, n_classes, place, sum_dtype, dtype):
 def test_solver_reaches_the_minimum_of_l1_within_bounds(
     solver, n_classes, place, sum_dtype, dtype
 ):
-    tol = {"float32": 1e-5, "float64": 1e-8}[dtype]
-    shape = {"ridge": 0.05, "l1": 0.05, "lower": -0.25, "upper": 0.5}
-    found = check(
-        solver_named(solver), n_classes, place, sum_dtype, dtype, tol, **shape
-    )
-    coef = found.reshape(-1, P + 1)[:, :P]
+    penalty = {"ridge": 0.05, "l1": 0.05, "lower": -0.25, "upper": 0.5}
+    arguments = solver_named(solver), n_classes, place, sum_dtype, dtype
+    parameters = minimise_and_check(*arguments, **penalty)
+    coef = parameters.reshape(-1, P + 1)[:, :P]
     assert (coef == 0).any()
     assert ((coef == -0.25) | (coef == 0.5)).any()
 
 
 # -- many models -----------------------------------------------------------------------
 
-FLOWERS, SPECIES = load("iris", True)
+FLOWERS, SPECIES = load("iris", standardised=True)
 
 
 def species_objective(**penalty):
-    """Return models of three classes, one each, of different difficulty."""
+    """Return an objective with a binary model for each species, easy and hard ones."""
     labels = np.stack([k == SPECIES for k in range(3)], axis=1)
     return make_objective(FLOWERS, labels, **penalty)
 
@@ -160,9 +161,8 @@ def test_models_that_share_rows_end_where_single_fits_do(solver):
     for k in range(3):
         alone = objective.select(np.asarray([k]))
         single = minimise(SOLVERS[solver](), alone, alone.zeros(), **options)
-        close = {"rtol": 1e-6, "atol": 1e-8}
         np.testing.assert_allclose(
-            solution.parameters[k], single.parameters[0], **close
+            solution.parameters[k], single.parameters[0], rtol=1e-6, atol=1e-8
         )
         assert solution.n_iter[k] <= len(solution.records) - 1
         value = alone.value_and_gradient(solution.parameters[k : k + 1]).value[0]
@@ -170,7 +170,7 @@ def test_models_that_share_rows_end_where_single_fits_do(solver):
         assert solution.at.value[k] == pytest.approx(value, rel=1e-12)
 
 
-# -- hard starts -----------------------------------------------------------------------
+# -- far starts, a start at the minimum, and callbacks ---------------------------------
 
 FAR_AWAY = 10 * np.random.default_rng(0).normal(size=(3, 5))
 
@@ -188,16 +188,16 @@ def test_solver_never_raises_f_from_a_far_start(solver):
         on_iteration=lambda record, w: seen.append((record, w)),
     )
     assert solution.status == [Status.CONVERGED] * 3
-    n_refused = 0
-    for (before, w), (record, u) in pairwise(seen):
-        assert (record.objective <= before.objective * (1 + 1e-14)).all()
-        moved = np.abs(u - w).max(axis=1)
-        running = before.optimality > 1e-8
+    n_rejected = 0
+    for (previous, w), (record, w_next) in pairwise(seen):
+        assert (record.objective <= previous.objective * (1 + 1e-14)).all()
+        moved = np.abs(w_next - w).max(axis=1)
+        running = previous.optimality > 1e-8
         np.testing.assert_allclose(
             record.step[running], moved[running], rtol=1e-9, atol=1e-13
         )
-        n_refused += int(((record.step == 0) & running).sum())
-    assert n_refused > 3
+        n_rejected += int(((record.step == 0) & running).sum())
+    assert n_rejected > 3
 
 
 @pytest.mark.parametrize("solver", ["newton-cg", "proximal-newton"])
@@ -236,7 +236,7 @@ def test_objective_that_overflows_raises_an_error():
         minimise(SOLVERS["lbfgs"](), objective, start, tol=1e-3, max_iter=9)
 
 
-def test_callback_ends_a_fit():
+def test_callback_that_returns_true_ends_a_fit():
     objective = species_objective(ridge=1e-2)
     solution = minimise(
         SOLVERS["lbfgs"](),
