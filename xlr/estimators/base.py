@@ -261,11 +261,11 @@ class LinearModel(BaseEstimator):
         """Return the intercepts in a dtype, with the digits ``intercept_`` lacks."""
         xp, given = features.xp, features.place(self.intercept_, None)
         intercept = xp.astype(given, dtype, copy=False)
-        rest = getattr(self, "_intercept_rounding", None)
-        if rest is None or given.dtype == dtype or rest.shape != intercept.shape:
+        rounding = getattr(self, "_intercept_rounding", None)
+        if rounding is None or given.dtype == dtype or rounding.shape != given.shape:
             return intercept
         # An intercept set by hand has no further digits.
-        exact = intercept + features.place(rest, dtype)
+        exact = intercept + features.place(rounding, dtype)
         return xp.where(xp.astype(exact, given.dtype) == given, exact, intercept)
 
     @property
