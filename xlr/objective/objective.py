@@ -107,8 +107,8 @@ def pays_in_float32(data: Any) -> bool:
     """Return whether Hessian products should read a copy of X in float32."""
     if data.product_cost > MAX_FLOAT32_COPY or not data.in_memory:
         return False
-    # A copy of 10 dense columns next to 5 of codes would take a third of the memory of X
-    # and save a tenth of the time of a fit.
+    # A copy of 10 dense columns next to 5 of codes would take a third of the memory of
+    # X and save a tenth of the time of a fit.
     if isinstance(data.matrix, SplitMatrix):
         return False
     return data.dtype == data.xp.float64 and not arrays.is_sparse(data.matrix.stored)
