@@ -115,7 +115,7 @@ class TrainingData:
         self._block_bytes = arrays.block_bytes(matrix.stored)
         self._slices: dict[tuple[int, int], list[slice]] = {}
         self._all_rows: Block | None = None
-        self._padded: Block | None = None  # all rows, padded to an even size
+        self._padded: Block | None = None  # all rows, padded to their padded_size
         self._compiles = arrays.compiles(self.xp)
 
     @property

@@ -83,8 +83,9 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
         penalty applies to the coefficients of X as it is.
     tol : float, default=1e-6
         Bound on ``optimality_`` at convergence. Within it, the fit continues while the
-        next step would lower F by more than tol / 100,000, relative to F. A fit that
-        ends for another reason has converged if ``duality_gap_`` is at most tol F.
+        next step would lower F by more than 1e-5 tol F (for float32 data, 5e-7 F). A
+        fit that ends for another reason has converged if ``duality_gap_`` is at most
+        tol F.
     max_iter : int, default=1000
         Maximum number of iterations. Each evaluates F once, whether its step is
         accepted or rejected. 0 keeps the coefficients of the start.

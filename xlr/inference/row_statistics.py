@@ -168,8 +168,8 @@ class RowStatistics(FittedResults):
         """Return fitted probabilities: of the second of two classes, or of each class.
 
         They are in the library of X, of shape (n_samples,) or (n_samples, n_classes).
-        statsmodels' ``Logit.fittedvalues`` are logits.
-        Fitted values and residuals need ``keep_data=True``.
+        statsmodels' ``Logit.fittedvalues`` are logits. Fitted values and residuals need
+        ``keep_data=True``.
         """
         with self._fitted_data("fittedvalues") as data:
             eta, *_ = _gather_logits(data)

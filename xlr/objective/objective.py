@@ -12,6 +12,7 @@ coefficients of one model, output (class) by output, each followed by its interc
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import cached_property
 from typing import Any, NamedTuple, Protocol
@@ -20,7 +21,7 @@ import numpy as np
 
 from xlr import arrays
 from xlr.arrays import Array
-from xlr.data import Scaler, SplitMatrix, Targets
+from xlr.data import Scaler, Targets
 from xlr.losses import Loss
 from xlr.objective import passes
 from xlr.objective.hessian import (
@@ -49,9 +50,10 @@ MAX_SHARE_OF_X = 1 / 4
 MIN_STORED_OUTPUTS = 16
 
 # Maximum size of a dense X that Hessian products read as a copy in float32: numbers,
-# 512 MB. They take half the time; products with a sparse X would save almost nothing,
-# because its indices stay as large.
+# 512 MB. They take half the time. And the minimum share of the copied numbers in the
+# time of a product: indices and codes stay as large.
 MAX_FLOAT32_COPY = 2**27
+MIN_COPIED_SHARE = 1 / 2
 
 # Maximum time of an estimate of the Hessian, in products with X: as many as a fit by
 # conjugate gradients takes.
@@ -107,11 +109,11 @@ def pays_in_float32(data: Any) -> bool:
     """Return whether Hessian products should read a copy of X in float32."""
     if data.product_cost > MAX_FLOAT32_COPY or not data.in_memory:
         return False
-    # A copy of 10 dense columns next to 5 of codes would take a third of the memory of
-    # X and save a tenth of the time of a fit.
-    if isinstance(data.matrix, SplitMatrix):
-        return False
-    return data.dtype == data.xp.float64 and not arrays.is_sparse(data.matrix.stored)
+    stored = data.matrix.stored
+    is_copied = arrays.is_floating(stored, xp=data.xp)
+    n_copied = math.prod(stored.shape) if is_copied else 0
+    pays = not is_copied or n_copied >= MIN_COPIED_SHARE * data.product_cost
+    return data.dtype == data.xp.float64 and pays
 
 
 class Objective:

@@ -53,6 +53,7 @@ def minimise_models(
     """
     limits: dict[str, Any] = {"tol": tol, "max_iter": max_iter}
     if objective.n_models == 1:
+        # Nothing here may refer to the start, whose sample the loop frees.
         return minimise(
             solver,
             objective,
