@@ -65,9 +65,10 @@ def test_fit_of_columns_over_280_decades_on_every_library_reaches_the_minimum(ba
 
 
 @pytest.mark.parametrize("solver", ["newton-cholesky", "newton-cg", "lbfgs"])
-def test_penalised_fit_of_columns_over_280_decades_reaches_the_minimum(solver):
+def test_penalised_fit_of_columns_over_150_decades_reaches_the_minimum(solver):
     """The penalty keeps tiny columns near zero and leaves huge ones free."""
-    X = Z * EXTREME
+    sizes = np.asarray([1e-10, *EXTREME[1:]])
+    X = Z * sizes
     model = xlr.LogisticRegression(solver=solver, tol=1e-9).fit(X, Y)
     # The penalty has strength 1 on the last column, and almost none on the two before.
     expected = oracle(Z[:, 1:] * [1e4, 1e4, 1], Y, 1.0)
@@ -76,7 +77,7 @@ def test_penalised_fit_of_columns_over_280_decades_reaches_the_minimum(solver):
     gradient = X[:, 0] @ (model.predict_proba(X)[:, 1] - Y)
     assert model.coef_[0, 0] == pytest.approx(-gradient, rel=0.01)
     np.testing.assert_allclose(
-        model.coef_[0, 1:] * EXTREME[1:], expected.coef_[0] * [1e4, 1e4, 1], rtol=1e-5
+        model.coef_[0, 1:] * sizes[1:], expected.coef_[0] * [1e4, 1e4, 1], rtol=1e-5
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -76,16 +75,8 @@ class Problem:
         else:
             total = scaled_total = data.total_weight()
         self.total_weight = dataset.mean_weight * total
-        # Leave a column of tiny scale unscaled: its penalty would be so large that
-        # rounding removes the loss.
-        ones = xp.ones_like(scaler.scale)
-        strength = 1 / (C * self.total_weight)[:, None, None]
-        ridge = regularisation.ridge(strength, scaler.scale)
-        largest = float(xp.finfo(total.dtype).max)
-        is_unscaled = xp.all(ridge >= largest**0.5, axis=(0, 1))
-        scaler = replace(scaler, scale=xp.where(is_unscaled, ones, scaler.scale))
         self.scaler = scaler if standardized else None
-        self._scale = scaler.scale if standardized else ones
+        self._scale = scaler.scale if standardized else xp.ones_like(scaler.scale)
         column_rms = None
         if dataset.robust is not dataset.statistics:
             statistics = dataset.statistics
