@@ -143,6 +143,14 @@ def test_sklearn_parameters_are_converted(options, C, l1_ratio):
     assert fitted.score(X, Y > 0) == theirs.score(X, Y > 0)
 
 
+def test_sklearn_fit_has_standard_errors():
+    theirs = LogisticRegression(C=np.inf, tol=1e-8).fit(X, Y > 0)
+    found = xlr.infer(xlr.LogisticRegression.from_sklearn(theirs), X, Y > 0)
+    assert found.converged
+    expected = xlr.infer(xlr.LogisticRegression(C=np.inf).fit(X, Y > 0), X, Y > 0)
+    np.testing.assert_allclose(found.bse, expected.bse, rtol=1e-6)
+
+
 def test_sklearn_defaults_become_defaults():
     ours = xlr.LogisticRegression.from_sklearn(LogisticRegression())
     assert str(ours) == "LogisticRegression()"
