@@ -344,9 +344,9 @@ def test_aliased_columns_have_no_estimates_as_in_r():
             getattr(results, name)[:4], getattr(reference, name), rtol=1e-7
         )
     np.testing.assert_allclose(results.aic, reference.aic)
-    assert "x3 = x0 + 2 x1; x4 = intercept" in results.notes[0]
+    assert results.notes[0] == "Collinear columns are left out: x3, x4."
     assert "NA" in str(results.summary())
-    with pytest.raises(ValueError, match="x3 = x0 \\+ 2 x1"):
+    with pytest.raises(ValueError, match="determined: x3, x4"):
         xlr.infer(unpenalised(doubled, y), doubled, y, collinear="raise")
 
 

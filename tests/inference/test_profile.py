@@ -145,8 +145,8 @@ def test_profile_of_a_2x2_table_with_an_empty_cell_agrees_with_its_formula():
 def test_profile_refuses_wrong_arguments():
     X, y = spector()
     penalised = xlr.LogisticRegression().fit(X, y)
-    with pytest.raises(ValueError, match="no likelihood profile"):
-        xlr.infer(penalised, X, y).profile_conf_int()
+    with pytest.raises(ValueError, match="without a penalty"):
+        xlr.infer(penalised, X, y, keep_data=True).profile_conf_int()
     results = xlr.infer(
         xlr.LogisticRegression(C=np.inf).fit(X, y), X, y, keep_data=True
     )

@@ -30,7 +30,6 @@ def test_aliased_columns_are_sums_of_earlier_columns():
     assert found.dropped.tolist() == [2, 4, 5]
     weights = [[1, 1, 0], [2, 0, 3], [0, -1, 0]]
     np.testing.assert_allclose(found.weights, weights, atol=1e-12)
-    assert found.describe(list("abcdef")) == "c = a + 2 b; e = a + -1 d; f = 3 b"
 
 
 @pytest.mark.parametrize("size", [1e-12, 1e12])
@@ -46,7 +45,7 @@ def test_aliased_column_of_zeros_has_no_weights():
     a, b = independent(2).T
     found = checked_aliased(np.column_stack([a, 0 * a, b]))
     assert found.dropped.tolist() == [1]
-    assert found.describe(["a", "nothing", "b"]) == "nothing = 0"
+    np.testing.assert_array_equal(found.weights, [[0], [0]])
 
 
 @pytest.mark.parametrize(("share", "n_kept"), [(1.5, 4), (2.5, 5)])

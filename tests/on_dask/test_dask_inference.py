@@ -92,7 +92,7 @@ def test_collinear_columns_of_chunks_are_found(chunks: Any) -> None:
     chunked, expected = results_of(*data), results_of(columns, y)
     assert np.isnan(expected.bse).sum() == 2  # one column in two equations
     np.testing.assert_allclose(chunked.bse, expected.bse, rtol=1e-6)
-    with pytest.raises(ValueError, match="x3 = x0 \\+ x1"):
+    with pytest.raises(ValueError, match="determined: x3"):
         results_of(*data, collinear="raise")
 
 

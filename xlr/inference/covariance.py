@@ -17,7 +17,7 @@ from xlr.inputs.tables import accept, is_missing
 from xlr.losses import Loss
 from xlr.objective import passes
 from xlr.objective.hessian import bordered
-from xlr.text import listed
+from xlr.text import listed, printable
 
 # Powers of 1 - h that divide the outer products of the scores.
 LEVERAGE_POWERS = {"HC2": 1.0, "HC3": 2.0}
@@ -100,22 +100,10 @@ def estimate(
         inverse_hessian=inverse_hessian,
         llf=newton.log_likelihood,
         effective_df=float(np.sum(inverse_hessian * newton.information)),
-        aliased=_describe_aliased(newton),
+        aliased=listed([data.column_names[j] for j in dropped], printable),
         was_indefinite=was_indefinite,
     )
     return data.with_estimates(standardized_params), estimates
-
-
-def _describe_aliased(newton: NewtonStep) -> str:
-    """Describe aliased columns in units of X: x_j = m_j + d_j z_j."""
-    parameter_map, (kept, dropped, weights) = newton.data.parameter_map, newton.aliased
-    mean = np.append(parameter_map.mean, 0.0)
-    scale = np.append(parameter_map.scale, 1.0)
-    weights = weights * scale[dropped] / scale[kept][:, None]
-    if parameter_map.fit_intercept:  # the first kept column
-        weights[0] += mean[dropped] - mean[kept] @ weights
-    aliased = newton.aliased._replace(weights=weights)
-    return aliased.describe([*newton.data.column_names, "intercept"])
 
 
 def _bound_variances_below(

@@ -128,7 +128,7 @@ class Estimates:
     effective_df : float
         Trace of the information times the inverse Hessian.
     aliased : str
-        Aliased columns as linear combinations; empty if there are none.
+        Names of the aliased columns; empty if there are none.
     was_indefinite : bool
         Whether negative eigenvalues of the covariance were set to zero.
     llnull, saturated : float

@@ -155,13 +155,6 @@ class FittedResults:
         with arrays.current_device(self._data.parameters), arrays.quiet():
             yield self._data
 
-    def _refuse_aliased(self, quantity: str) -> None:
-        if self._estimates.aliased:
-            raise ValueError(
-                f"Collinear columns have no {quantity} of their own. "
-                f"Leave them out and fit again: {self._estimates.aliased}."
-            )
-
     def _by_equation(self, values: np.ndarray) -> np.ndarray:
         """Return values of all equations, (n,), in the shape of ``params``."""
         return values.reshape(-1, len(self.names)).T if self.equations else values

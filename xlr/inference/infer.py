@@ -162,11 +162,6 @@ def infer(
                 f"determined: {estimates.aliased}. Leave them out, or pass "
                 "collinear='nan'."
             )
-        if profile and (data.is_penalised or estimates.aliased):
-            raise ValueError(
-                "profile=True needs a fit without a penalty and without collinear "
-                "columns: fit with C=inf and leave those out."
-            )
         changes: dict[str, Any] = {"llnull": _null_log_likelihood(data)}
         if isinstance(y, SoftLabels):
             changes["saturated"] = saturated_log_likelihood(data)
@@ -252,9 +247,6 @@ def _notes(data: FittedData, estimates: Estimates) -> list[str]:
         ),
         "P-values and intervals come from the profile likelihood.": (
             estimates.profile is not None
-        ),
-        "With class_weight the likelihood is a weighted one, not that of the data.": (
-            getattr(data.model, "class_weight", None)
         ),
         "The covariance of clusters in several ways had negative eigenvalues, which "
         "are set to zero (Cameron, Gelbach and Miller 2011).": estimates.was_indefinite,

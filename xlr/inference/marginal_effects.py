@@ -84,7 +84,11 @@ class MarginalEffects(FittedResults):
         >>> table.columns["d(lny)/d(lnx)"].round(3)
         array([-8.718, -2.217])
         """
-        self._refuse_aliased("effects")
+        if self._estimates.aliased:
+            raise ValueError(
+                "Collinear columns have no effects of their own. Leave them out and "
+                f"fit again: {self._estimates.aliased}."
+            )
         check_option("method", method, METHODS)
         if isinstance(at, str):
             check_option("at", at, ("overall", "mean", "zero"))

@@ -264,6 +264,7 @@ def value_and_gradient_on_host(
 
 def profile_parameters(data: FittedData, estimates: Estimates) -> LikelihoodProfile:
     """Return likelihood-ratio tests and intervals of all reported parameters."""
+    ends = profile_ends(data, estimates, np.arange(estimates.params.size))
     objective, start = data.objective, data.standardized_params
     minimum, _ = value_and_gradient_on_host(objective, start)
     values = [
@@ -271,7 +272,6 @@ def profile_parameters(data: FittedData, estimates: Estimates) -> LikelihoodProf
         for row in data.parameter_map.matrix
     ]
     statistic = 2 * data.total_weight * np.maximum(np.asarray(values) - minimum, 0)
-    ends = profile_ends(data, estimates, np.arange(estimates.params.size))
     return LikelihoodProfile(statistic, *ends)
 
 
@@ -305,6 +305,8 @@ def profile_ends(
 
     Raises
     ------
+    ValueError
+        If the fit has a penalty other than Firth's, or columns are aliased.
     FloatingPointError
         If rounding errors hide an end.
 
@@ -313,6 +315,11 @@ def profile_ends(
     Venzon and Moolgavkar (1988), *A method for computing profile-likelihood-based
     confidence intervals*, Applied Statistics 37.
     """
+    if data.is_penalised or estimates.aliased:
+        raise ValueError(
+            "A likelihood profile needs a fit without a penalty, or with Firth's, and "
+            "without collinear columns. Fit with C=inf and leave those out."
+        )
     objective, total = data.objective, data.total_weight
     minimum, _ = value_and_gradient_on_host(objective, data.standardized_params)
     quantile = float(stats.norm.isf(alpha / 2))

@@ -153,12 +153,6 @@ class InferenceResults(HypothesisTests, MarginalEffects, RowStatistics):
             If a constrained fit or the end of an interval does not converge.
         """
         low, high = interval_columns(alpha)
-        if self.is_penalised:
-            raise ValueError(
-                "A penalised fit has no likelihood profile: it does not maximise the "
-                "likelihood. Fit with C=inf, or FirthLogisticRegression."
-            )
-        self._refuse_aliased("profile")
         which = self.names if which is None else list(which)
         for name in which:
             if name not in self.names:

@@ -6,8 +6,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from xlr.text import printable
-
 # Rounding errors of a Gram matrix, per column. A column is collinear if its residual on
 # the columns before it has a smaller share of its sum of squares.
 GRAM_ROUNDINGS = 64
@@ -29,18 +27,6 @@ class Aliased(NamedTuple):
     kept: np.ndarray
     dropped: np.ndarray
     weights: np.ndarray
-
-    def describe(self, names: list[str]) -> str:
-        """Describe each dropped column as a sum of kept columns."""
-        sums = []
-        for j, column in enumerate(self.dropped):
-            terms = []
-            for kept, weight in zip(self.kept, self.weights[:, j]):
-                if abs(weight) > 1e-6:
-                    factor = "" if np.isclose(weight, 1) else f"{weight:.4g} "
-                    terms.append(factor + printable(names[kept]))
-            sums.append(f"{printable(names[column])} = {' + '.join(terms) or 0}")
-        return "; ".join(sums)
 
 
 def find_aliased(gram: np.ndarray, eps: float) -> Aliased:
