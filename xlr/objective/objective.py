@@ -611,23 +611,14 @@ class Objective:
         penalty = self.penalty_curvature
 
         def product(vector: Array) -> Array:
-            if values is None:
-                sums = self.data.map_reduce(
-                    passes.hessian_product,
-                    self.loss,
-                    parameters,
-                    vector,
-                    width=self._width,
-                )
-            else:
-                sums = self.data.map_reduce(
-                    passes.product_with_curvature,
-                    self.loss,
-                    self.loss.shift_invariant,
-                    vector,
-                    width=self._width,
-                    per_row=values,
-                )
+            sums = self.data.map_reduce(
+                passes.hessian_product,
+                self.loss,
+                parameters,
+                vector,
+                width=self._width,
+                per_row=values,
+            )
             return self.join(*sums) / self.total_weight[:, None] + penalty * vector
 
         return product

@@ -88,24 +88,17 @@ def hessian_product(
     loss: Loss,
     parameters: Array,
     direction: Array,
+    values: Array | None = None,
 ) -> tuple[Array, Array]:
-    """Return the second derivatives of the sum of the losses times a direction."""
-    h, coupled = curvature(block, loss, parameters)
-    return product_with_curvature(block, loss, coupled, direction, h)
+    """Return the second derivatives of the sum of the losses times a direction.
 
-
-@arrays.compilable
-def product_with_curvature(
-    block: Block,
-    loss: Loss,
-    coupled: bool,
-    direction: Array,
-    values: Array,
-) -> tuple[Array, Array]:
-    """Return :func:`hessian_product`, given the curvature of the rows."""
+    ``values`` are the :func:`curvature_values` of the rows, if they are known.
+    """
     xp = block.xp
+    if values is None:
+        values = curvature(block, loss, parameters).values
     change = logits(block._replace(offset=None), loss, direction)
-    product = Curvature(values, coupled).product(change, xp=xp)
+    product = Curvature(values, loss.shift_invariant).product(change, xp=xp)
     residual = xp.reshape(product, (product.shape[0], -1))
     total = xp.sum(residual, axis=0, dtype=block.accumulation_dtype)
     return block.matrix.transpose_matvec(residual, total), total
