@@ -12,7 +12,7 @@ from xlr import arrays
 from xlr.data import DenseMatrix, SparseMatrix, Targets, TrainingData
 from xlr.losses import LogisticLoss, SoftmaxLoss
 from xlr.objective import Objective
-from xlr.penalties import ElasticNetPenalty, L2Penalty, NonSmooth
+from xlr.penalties import NonSmooth, Penalty
 
 __all__ = ["make_objective", "make_penalty"]
 
@@ -25,7 +25,7 @@ def make_penalty(
     lower: Any = -np.inf,
     upper: Any = np.inf,
     place: Callable[..., Any] = np.asarray,
-) -> L2Penalty | ElasticNetPenalty:
+) -> Penalty:
     """Return a penalty; an argument is a number, or has one per feature or model."""
 
     def by_feature(values: Any) -> Any:
@@ -36,9 +36,9 @@ def make_penalty(
 
     is_smooth = not np.any(l1) and np.isinf(lower).all() and np.isinf(upper).all()
     if is_smooth:
-        return L2Penalty(by_feature(ridge))
+        return Penalty(by_feature(ridge))
     non_smooth = NonSmooth(*map(by_feature, (l1, lower, upper)))
-    return ElasticNetPenalty(by_feature(ridge), non_smooth)
+    return Penalty(by_feature(ridge), non_smooth)
 
 
 def make_objective(

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from conftest import to_numpy
 
-from xlr.penalties import ElasticNetPenalty, L2Penalty, NonSmooth
+from xlr.penalties import NonSmooth, Penalty
 
 # On JAX, the compiled fits of test_jax_tracing.py suffice.
 pytestmark = pytest.mark.slow_on_jax
@@ -29,7 +29,7 @@ def ridge(coef, strength):
 
 @strengths
 def test_derivatives_of_l2_penalty_equal_differences(strength, xp, place, assert_close):
-    penalty, coef = L2Penalty(place(strength)), place(COEF)
+    penalty, coef = Penalty(place(strength)), place(COEF)
     # Central differences of a quadratic with a step of 1 are exact.
     gradient, curvature = np.zeros((2, *COEF.shape))
     for index in np.ndindex(COEF.shape):
@@ -46,7 +46,7 @@ def test_derivatives_of_l2_penalty_equal_differences(strength, xp, place, assert
 @strengths
 def test_l2_penalty_of_selected_models_is_their_own(strength, xp, place, assert_close):
     chosen = np.asarray([1])
-    part = L2Penalty(place(strength)).select(chosen)
+    part = Penalty(place(strength)).select(chosen)
     value = part.value(place(COEF[chosen]), xp=xp)
     assert_close(value, ridge(COEF, strength)[chosen], rtol=1e-6)
 
@@ -57,7 +57,7 @@ def test_l2_penalty_of_taken_columns_is_their_own(
 ):
     features = xp.asarray([3, 1], device=device)
     few = COEF[:, :, [3, 1]]
-    part = L2Penalty(place(strength)).take_columns(features, xp=xp)
+    part = Penalty(place(strength)).take_columns(features, xp=xp)
     assert_close(part.curvature, strength[:, :, [3, 1]])
     expected = ridge(few, strength[:, :, [3, 1]])
     assert_close(part.value(place(few), xp=xp), expected, rtol=1e-6)
@@ -112,8 +112,8 @@ def test_elastic_net_penalty_is_ridge_and_l1(strength, xp, device, place, assert
     l1 = 2 * strength
     unbounded = np.full_like(strength, np.inf)
     non_smooth = NonSmooth(*map(place, (l1, -unbounded, unbounded)))
-    penalty, coef = ElasticNetPenalty(place(strength), non_smooth), place(COEF)
-    smooth = L2Penalty(place(strength))
+    penalty, coef = Penalty(place(strength), non_smooth), place(COEF)
+    smooth = Penalty(place(strength))
     value = ridge(COEF, strength) + (l1 * np.abs(COEF)).sum(axis=(1, 2))
     assert_close(penalty.value(coef, xp=xp), value, rtol=1e-6)
     assert_close(penalty.gradient(coef, xp=xp), to_numpy(smooth.gradient(coef, xp=xp)))
@@ -132,7 +132,7 @@ def test_strong_l1_limit_has_the_bounds_nearest_zero(xp, place, assert_close):
     lower = np.asarray([[[-1.0, 0.5, -np.inf, 0.5]]])
     upper = np.asarray([[[1.0, 2.0, -0.25, np.inf]]])
     non_smooth = NonSmooth(*map(place, (l1, lower, upper)))
-    limit = ElasticNetPenalty(place(l1), non_smooth).strong_l1_limit(xp=xp)
+    limit = Penalty(place(l1), non_smooth).strong_l1_limit(xp=xp)
     assert_close(limit.non_smooth.l1, l1)
     assert_close(limit.non_smooth.lower, np.asarray([[[0.0, 0.5, -0.25, 0.5]]]))
     assert_close(limit.non_smooth.upper, np.asarray([[[0.0, 0.5, -0.25, np.inf]]]))

@@ -1,13 +1,12 @@
 """Penalties as functions of the coefficients.
 
-A penalty is a small class. It takes coefficients of shape
-(n_models, n_outputs, n_features), without intercepts. :class:`NonSmooth` is its
-non-smooth part.
+Coefficients have the shape (n_models, n_outputs, n_features), without intercepts.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 
@@ -63,122 +62,64 @@ class NonSmooth(NamedTuple):
         return xp.where((above < 0) & (w < self.upper), above, subgradient)
 
 
-class Penalty(Protocol):
-    """Protocol of a penalty, as the objective uses it.
-
-    Attributes
-    ----------
-    non_smooth : NonSmooth or None
-        The non-smooth part, with arrays of shape (n_models or 1, 1, n_features); None
-        if the penalty is smooth.
-    curvature : array of shape (n_models or 1, 1, n_features)
-        Second derivatives of the smooth part, which is quadratic.
-    """
-
-    @property
-    def non_smooth(self) -> NonSmooth | None: ...
-
-    @property
-    def curvature(self) -> Array: ...
-
-    def value(self, coef: Array, *, xp: Namespace) -> Array: ...
-
-    def gradient(self, coef: Array, *, xp: Namespace) -> Array: ...
-
-    def select(self, models: np.ndarray) -> Penalty: ...
-
-    def take_columns(self, features: Array, *, xp: Namespace) -> Penalty: ...
-
-
-class L2Penalty:
-    r"""Ridge penalty with a strength per feature.
-
-    .. math:: \tfrac12 \sum_j \lambda_j w_j^2
-
-    Parameters
-    ----------
-    strength : array of shape (n_models or 1, 1, n_features)
-        The :math:`\lambda_j`; a coefficient with zero has no penalty. In the objective
-        of this library, they are 1 / (C S scale_j^2).
-    """
-
-    non_smooth: NonSmooth | None = None
-
-    def __init__(self, strength: Array) -> None:
-        self.curvature = strength
-
-    def value(self, coef: Array, *, xp: Namespace) -> Array:
-        """Return the penalty of each model: (n_models,)."""
-        return 0.5 * xp.sum(self.curvature * coef * coef, axis=(1, 2))
-
-    def gradient(self, coef: Array, *, xp: Namespace) -> Array:
-        """Return lambda w, of the shape of ``coef``."""
-        return self.curvature * coef
-
-    def select(self, models: np.ndarray) -> L2Penalty:
-        """Return the penalty of some models, by their indices."""
-        return L2Penalty(_of_models(self.curvature, models))
-
-    def take_columns(self, features: Array, *, xp: Namespace) -> L2Penalty:
-        """Return the penalty of some features, by their indices on the device."""
-        return L2Penalty(xp.take(self.curvature, features, axis=2))
-
-
-class ElasticNetPenalty:
-    r"""Ridge and L1 penalty, each with a strength per feature, and bounds.
+class Penalty(NamedTuple):
+    r"""Ridge penalty with a strength per feature, and a non-smooth part.
 
     .. math::
         \sum_j \tfrac12 \lambda_j w_j^2 + \kappa_j |w_j|, \qquad l_j \le w_j \le u_j
 
-    Parameters
+    Attributes
     ----------
-    ridge : array of shape (n_models or 1, 1, n_features)
-        The :math:`\lambda_j`.
-    non_smooth : NonSmooth
-        The :math:`\kappa_j`, :math:`l_j` and :math:`u_j`, of the same shape.
+    curvature : array of shape (n_models or 1, 1, n_features)
+        The :math:`\lambda_j`; a coefficient with zero has no ridge penalty. In the
+        objective of this library, a ridge penalty has 1 / (C S scale_j^2).
+    non_smooth : NonSmooth or None
+        The :math:`\kappa_j`, :math:`l_j` and :math:`u_j`, of the same shape; None if
+        the penalty is smooth.
 
     References
     ----------
     Zou and Hastie (2005), *Regularization and variable selection via the elastic net*.
     """
 
-    def __init__(self, ridge: Array, non_smooth: NonSmooth) -> None:
-        self.curvature = ridge
-        self.non_smooth = non_smooth
+    curvature: Array
+    non_smooth: NonSmooth | None = None
 
     def value(self, coef: Array, *, xp: Namespace) -> Array:
         """Return the penalty of each model: (n_models,)."""
         ridge = 0.5 * xp.sum(self.curvature * coef * coef, axis=(1, 2))
+        if self.non_smooth is None:
+            return ridge
         return ridge + xp.sum(self.non_smooth.value(coef, xp=xp), axis=(1, 2))
 
     def gradient(self, coef: Array, *, xp: Namespace) -> Array:
         """Return the gradient of the ridge penalty, lambda w."""
         return self.curvature * coef
 
-    def strong_l1_limit(self, *, xp: Namespace) -> ElasticNetPenalty:
+    def strong_l1_limit(self, *, xp: Namespace) -> Penalty:
         """Return the limit of a strong L1 penalty: bounds on its coefficients.
 
         Both bounds are zero, or the nearest allowed number. An infinite L1 penalty has
         the same minimiser, but the rounding error of its value would exceed the loss.
         """
+        assert self.non_smooth is not None
         l1, lower, upper = self.non_smooth
         nearest = self.non_smooth.project(xp.zeros_like(l1), xp=xp)
         bounds = (xp.where(l1 > 0, nearest, bound) for bound in (lower, upper))
-        return ElasticNetPenalty(self.curvature, NonSmooth(l1, *bounds))
+        return Penalty(self.curvature, NonSmooth(l1, *bounds))
 
-    def select(self, models: np.ndarray) -> ElasticNetPenalty:
+    def select(self, models: np.ndarray) -> Penalty:
         """Return the penalty of some models, by their indices."""
-        chosen = (_of_models(values, models) for values in self.non_smooth)
-        non_smooth = NonSmooth(*chosen)
-        return ElasticNetPenalty(_of_models(self.curvature, models), non_smooth)
+        # All models may share one row.
+        return self._map(lambda x: x if x.shape[0] == 1 else arrays.take(x, models))
 
-    def take_columns(self, features: Array, *, xp: Namespace) -> ElasticNetPenalty:
+    def take_columns(self, features: Array, *, xp: Namespace) -> Penalty:
         """Return the penalty of some features, by their indices on the device."""
-        chosen = (xp.take(values, features, axis=2) for values in self.non_smooth)
-        non_smooth = NonSmooth(*chosen)
-        return ElasticNetPenalty(xp.take(self.curvature, features, axis=2), non_smooth)
+        return self._map(lambda x: xp.take(x, features, axis=2))
 
-
-def _of_models(strength: Array, models: np.ndarray) -> Array:
-    """Return the strengths of some models, which may share one row."""
-    return strength if strength.shape[0] == 1 else arrays.take(strength, models)
+    def _map(self, function: Callable[[Array], Array]) -> Penalty:
+        """Return the penalty with a function applied to each array."""
+        non_smooth = self.non_smooth
+        if non_smooth is not None:
+            non_smooth = NonSmooth(*map(function, non_smooth))
+        return Penalty(function(self.curvature), non_smooth)

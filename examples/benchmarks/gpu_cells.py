@@ -19,7 +19,7 @@ import xlr
 from xlr.data import DenseMatrix, Targets, TrainingData
 from xlr.losses import LogisticLoss
 from xlr.objective import Objective
-from xlr.penalties import L2Penalty
+from xlr.penalties import Penalty
 
 Row = dict[str, Any]
 # Largest accepted optimality, summed in float64, in units of the target.
@@ -90,9 +90,7 @@ def pass_over_rows(setting: Setting) -> Iterator[Row]:
         targets = Targets(1, xp.astype(own.y, X.dtype)[:, None], ones)
         ridge = xp.astype(xp.ones_like(X[:1, :]), xp.float64)[None, :, :] / n
         data = TrainingData(DenseMatrix(X, xp=xp), targets)
-        objective = Objective(
-            data, LogisticLoss(), L2Penalty(ridge), fit_intercept=True
-        )
+        objective = Objective(data, LogisticLoss(), Penalty(ridge), fit_intercept=True)
         zeros = objective.zeros()
         _, seconds = timed(partial(objective.value_and_gradient, zeros), library, 7)
         of_copy = 2 * rows.nbytes / copying

@@ -213,8 +213,7 @@ def logistic_path(
         problem, xp = fitting.problem, features.xp
         objective = problem.objective
         # 1. The model of an infinite penalty, whose gradient gives the path's start.
-        penalty: Any = problem.penalty(1.0)
-        infinite = objective.with_penalty(penalty.strong_l1_limit(xp=xp))
+        infinite = objective.with_penalty(problem.penalty(1.0).strong_l1_limit(xp=xp))
         exact = {**limits, "tol": 1e-3 * limits["tol"]}
         (null,) = follow_path([infinite], objective.zeros(), **exact)
         if Cs is None:

@@ -13,7 +13,7 @@ from sklearn.utils._param_validation import InvalidParameterError
 from xlr import arrays
 from xlr.arrays import Array, Namespace
 from xlr.inputs.features import Features
-from xlr.penalties import ElasticNetPenalty, L2Penalty, NonSmooth, Penalty
+from xlr.penalties import NonSmooth, Penalty
 from xlr.text import quoted, warn
 
 
@@ -67,13 +67,13 @@ class Regularisation:
         """
         ridge = self.ridge(strength, scale)
         if self.smooth:
-            return L2Penalty(ridge)
+            return Penalty(ridge)
         factor = 1.0 if self.factor is None else self.factor
         lasso = self.l1_ratio * strength * factor / scale
         infinite, zeros = xp.full_like(scale, xp.inf), xp.zeros_like(lasso)
         lower = -infinite if self.lower is None else self.lower * scale
         upper = infinite if self.upper is None else self.upper * scale
-        return ElasticNetPenalty(ridge, NonSmooth(lasso, lower + zeros, upper + zeros))
+        return Penalty(ridge, NonSmooth(lasso, lower + zeros, upper + zeros))
 
     def bounded(self, coef: Array, *, xp: Namespace) -> Array:
         """Return raw coefficients, (n_columns, n_features), within the bounds.
