@@ -5,12 +5,14 @@ On NumPy, test_derivatives.py compares their derivatives with differences.
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 from conftest import to_numpy
 from make_objective import make_objective
 
-from xlr.objective import JeffreysTerm, Objective
+from xlr.objective import Objective, jeffreys_term
 
 N, P, N_MODELS = 24, 3, 3
 RNG = np.random.default_rng(0)
@@ -100,7 +102,7 @@ def jeffreys(w):
 
 def test_objective_with_jeffreys_term_equals_its_formula(on_backend, close, dtype):
     plain = make(2, models=slice(0, 1), **on_backend)
-    term = JeffreysTerm(plain.total_weight)
+    term = partial(jeffreys_term, plain.total_weight)
     parts = plain.data, plain.loss, plain.penalty
     with_term = Objective(*parts, fit_intercept=True, term=term)
     w, h = PARAMETERS[0, : P + 1], 1e-5

@@ -20,7 +20,7 @@ from xlr.estimators.dataset import LabelledDataset, read_dataset
 from xlr.estimators.problem import Problem
 from xlr.estimators.regularisation import Regularisation
 from xlr.inputs.features import Features
-from xlr.objective import JeffreysTerm, Objective, find_aliased, information
+from xlr.objective import Objective, find_aliased, information, jeffreys_term
 from xlr.solvers import SOLVERS, minimise
 from xlr.text import listed, printable, warn
 from xlr.threads import thread_pool
@@ -239,5 +239,5 @@ def firth_problem(dataset: LabelledDataset, C: float) -> Problem:
         C=C,
         regularisation=Regularisation(),
         standardized=True,
-        term=JeffreysTerm,
+        term=jeffreys_term,
     )

@@ -13,13 +13,7 @@ from xlr.arrays import Array
 from xlr.estimators.dataset import UNFITTED_INTERCEPTS, Dataset, ModelSpec
 from xlr.estimators.regularisation import Regularisation
 from xlr.losses import ShareLogisticLoss, ShareSoftmaxLoss
-from xlr.objective import (
-    Objective,
-    Separation,
-    Term,
-    duality_gap,
-    find_separation,
-)
+from xlr.objective import Objective, Separation, duality_gap, find_separation
 from xlr.penalties import Penalty
 from xlr.solvers import Solution
 from xlr.text import printable
@@ -38,7 +32,7 @@ class Problem:
     standardized : bool
         Whether the solver needs standardized columns.
     term : callable, default=None
-        Makes a :class:`Term` of the objective from the total weight.
+        ``term(total_weight, objective, parameters)`` evaluates a term of the objective.
 
     Attributes
     ----------
@@ -59,7 +53,7 @@ class Problem:
         C: float | Array,
         regularisation: Regularisation,
         standardized: bool,
-        term: Callable[[Array], Term] | None = None,
+        term: Callable[..., Any] | None = None,
     ) -> None:
         self._features = dataset.features
         self._fit_intercept = dataset.fit_intercept
@@ -89,7 +83,7 @@ class Problem:
             self.penalty(C),
             fit_intercept=self._fit_intercept,
             scaler=None if standardized else scaler,
-            term=None if term is None else term(self.total_weight),
+            term=None if term is None else partial(term, self.total_weight),
             total_weight=scaled_total,
             column_rms=column_rms,
         )

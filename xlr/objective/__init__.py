@@ -4,8 +4,8 @@ from xlr.objective.collinearity import Aliased, find_aliased
 from xlr.objective.duality import duality_gap
 from xlr.objective.hessian import BlockHessian, Hessian
 from xlr.objective.information import information
-from xlr.objective.jeffreys import JeffreysTerm
-from xlr.objective.objective import Evaluation, Objective, Term, pays_in_float32
+from xlr.objective.jeffreys import jeffreys_term
+from xlr.objective.objective import Evaluation, Objective, pays_in_float32
 from xlr.objective.separation import Separation, find_separation
 
 __all__ = [
@@ -13,13 +13,12 @@ __all__ = [
     "BlockHessian",
     "Evaluation",
     "Hessian",
-    "JeffreysTerm",
     "Objective",
     "Separation",
-    "Term",
     "duality_gap",
     "find_aliased",
     "find_separation",
     "information",
+    "jeffreys_term",
     "pays_in_float32",
 ]

@@ -15,8 +15,10 @@ from xlr.objective.objective import Evaluation, Objective
 SINGULAR_ERROR_POWER = 0.4
 
 
-class JeffreysTerm:
-    r"""Jeffreys' prior of the coefficients, as a term of the mean loss.
+def jeffreys_term(
+    total_weight: Array, objective: Objective, parameters: Array
+) -> Evaluation:
+    r"""Return Jeffreys' prior as a term of the mean loss, and its gradient.
 
     With the information :math:`I = \sum_i s_i A_i \otimes z_i z_i^T` of all classes
     except the first, :math:`A = \mathrm{diag}(p) - p p^T`, and the total weight S,
@@ -26,10 +28,15 @@ class JeffreysTerm:
         \nabla T &= -\frac{1}{2S} \sum_i s_i A_i (\mathrm{diag}\,V_i - 2 V_i p_i)
         \otimes z_i, \qquad (V_i)_{kl} = z_i^T (I^{-1})_{kl} z_i
 
+    It takes two passes, and is NaN if I is singular.
+
     Parameters
     ----------
     total_weight : array of shape (1,)
         S.
+    objective : Objective
+        Objective of one model.
+    parameters : array of shape (1, n_parameters)
 
     References
     ----------
@@ -37,39 +44,33 @@ class JeffreysTerm:
     section 3.3; Kosmidis and Firth (2011), *Multinomial logit bias reduction via the
     Poisson log-linear model*, Biometrika 98.
     """
-
-    def __init__(self, total_weight: Array) -> None:
-        self._total_weight = total_weight
-
-    def value_and_gradient(self, objective: Objective, parameters: Array) -> Evaluation:
-        """Return the term and its gradient, in two passes; NaN if I is singular."""
-        xp = objective.xp
-        # The softmax is invariant to a shift of all classes: leave out the first.
-        first = objective.output_size * (objective.n_outputs > 1)
-        information = objective.loss_hessian(parameters)[:, first:, first:]
-        factor = arrays.cholesky(information[0, :, :], xp=xp)
-        half_log_determinant = xp.sum(xp.log(xp.linalg.diagonal(factor)))
-        solve = arrays.positive_definite_solver(information, xp=xp)
-        # With I = L L', I^-1 L is the inverse of L', so z'I^-1 z = |L^-1 z|^2.
-        inverse_root = solve(factor.T[None, :, :])[0, :, :]
-        # Rounding changes the determinant by its error times the variance inflation.
-        variance = xp.sum(inverse_root**2, axis=0)
-        inflation = xp.linalg.diagonal(information)[0, :] * variance
-        eps = objective.accumulation_rounding
-        is_singular = xp.max(inflation) * eps > eps**SINGULAR_ERROR_POWER
-        nan = xp.full_like(half_log_determinant, xp.nan)
-        half_log_determinant = xp.where(is_singular, nan, half_log_determinant)
-        # One column for each row of L^-1 and each class.
-        columns = objective.split(inverse_root)
-        product, total = objective.data.map_reduce(
-            _gradient_sums,
-            objective.loss,
-            parameters,
-            columns,
-            width=columns[0].shape[0],
-        )
-        gradient = -objective.join(product, total) / self._total_weight[:, None]
-        return Evaluation(-half_log_determinant / self._total_weight, gradient)
+    xp = objective.xp
+    # The softmax is invariant to a shift of all classes: leave out the first.
+    first = objective.output_size * (objective.n_outputs > 1)
+    information = objective.loss_hessian(parameters)[:, first:, first:]
+    factor = arrays.cholesky(information[0, :, :], xp=xp)
+    half_log_determinant = xp.sum(xp.log(xp.linalg.diagonal(factor)))
+    solve = arrays.positive_definite_solver(information, xp=xp)
+    # With I = L L', I^-1 L is the inverse of L', so z'I^-1 z = |L^-1 z|^2.
+    inverse_root = solve(factor.T[None, :, :])[0, :, :]
+    # Rounding changes the determinant by its error times the variance inflation.
+    variance = xp.sum(inverse_root**2, axis=0)
+    inflation = xp.linalg.diagonal(information)[0, :] * variance
+    eps = objective.accumulation_rounding
+    is_singular = xp.max(inflation) * eps > eps**SINGULAR_ERROR_POWER
+    nan = xp.full_like(half_log_determinant, xp.nan)
+    half_log_determinant = xp.where(is_singular, nan, half_log_determinant)
+    # One column for each row of L^-1 and each class.
+    columns = objective.split(inverse_root)
+    product, total = objective.data.map_reduce(
+        _gradient_sums,
+        objective.loss,
+        parameters,
+        columns,
+        width=columns[0].shape[0],
+    )
+    gradient = -objective.join(product, total) / total_weight[:, None]
+    return Evaluation(-half_log_determinant / total_weight, gradient)
 
 
 def _gradient_sums(

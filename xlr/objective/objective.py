@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import cached_property
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -93,18 +93,6 @@ class Evaluation(NamedTuple):
     gradient: Array
 
 
-class Term(Protocol):
-    """A smooth term of F in addition to the mean loss and the penalty.
-
-    It depends on the rows, as Firth's penalty does. The Hessian does not include its
-    curvature.
-    """
-
-    def value_and_gradient(self, objective: Objective, parameters: Array) -> Evaluation:
-        """Return the term and its gradient."""
-        ...
-
-
 def pays_in_float32(data: Any) -> bool:
     """Return whether Hessian products should read a copy of X in float32."""
     if data.product_cost > MAX_FLOAT32_COPY or not data.in_memory:
@@ -129,8 +117,10 @@ class Objective:
     fit_intercept : bool
     scaler : Scaler, default=None
         Converts the gradient to standardized units, for data that are not standardized.
-    term : Term, default=None
-        Smooth term of F in addition to the mean loss and the penalty.
+    term : callable, default=None
+        ``term(objective, parameters)`` evaluates a smooth term of F in addition to the
+        mean loss and the penalty. It may depend on the rows, as Firth's penalty does.
+        The Hessian does not include its curvature.
     total_weight : array of shape (n_models,), default=None
         S, if it is known.
     column_rms : array of shape (n_features,), default=None
@@ -152,7 +142,7 @@ class Objective:
         *,
         fit_intercept: bool,
         scaler: Scaler | None = None,
-        term: Term | None = None,
+        term: Callable[[Objective, Array], Evaluation] | None = None,
         total_weight: Array | None = None,
         column_rms: Array | None = None,
     ) -> None:
@@ -391,7 +381,7 @@ class Objective:
             gradient = xp.concat([gradient, total / weight[:, None, None]], axis=2)
         gradient = xp.reshape(gradient, parameters.shape)
         if self.term is not None:
-            term = self.term.value_and_gradient(self, parameters)
+            term = self.term(self, parameters)
             value, gradient = value + term.value, gradient + term.gradient
         return Evaluation(value, gradient)
 
