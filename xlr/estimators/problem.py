@@ -56,7 +56,6 @@ class Problem:
         term: Callable[..., Any] | None = None,
     ) -> None:
         self._features = dataset.features
-        self._fit_intercept = dataset.fit_intercept
         self._regularisation = regularisation
         self.spec = spec
         data = spec.data
@@ -81,7 +80,7 @@ class Problem:
             data if self.scaler is None else data.standardized(self.scaler),
             spec.loss,
             self.penalty(C),
-            fit_intercept=self._fit_intercept,
+            fit_intercept=dataset.fit_intercept,
             scaler=None if standardized else scaler,
             term=None if term is None else partial(term, self.total_weight),
             total_weight=scaled_total,
@@ -181,14 +180,10 @@ class Problem:
         centred = self.objective.centred_over_classes(parameters)
         centred = self.objective.shifted_over_classes(centred)
         coef, intercept = self.objective.split(centred)
-        if intercept is None:
-            intercept = xp.zeros_like(coef[:, 0])
         if self.scaler is not None:
             coef = self._regularisation.bounded(coef / self.scaler.scale, xp=xp)
         rounded = xp.astype(coef, dtype)
-        if not self._fit_intercept:
-            intercept = xp.zeros_like(intercept)
-        elif self.scaler is not None:
+        if self.scaler is not None:
             intercept = intercept - xp.astype(rounded, coef.dtype) @ self.scaler.mean
         intercept_rounded = xp.astype(intercept, dtype)
         self._refuse_infinite(rounded, intercept_rounded)

@@ -64,9 +64,7 @@ def duality_gap(
     xp, ridge = objective.xp, objective.penalty.curvature
     of_loss = at.gradient - objective.penalty_curvature * parameters
     gradient = objective.coefficients(of_loss)
-    of_intercept = xp.zeros_like(gradient[:, :, 0])
-    if objective.fit_intercept:
-        of_intercept = xp.reshape(of_loss, (*of_intercept.shape, -1))[:, :, -1]
+    of_intercept = xp.reshape(objective.split(of_loss)[1], gradient.shape[:2])
 
     # 1. The entropy, and theta.
     penalty = objective.penalty.value(objective.coefficients(parameters), xp=xp)

@@ -74,7 +74,7 @@ def jeffreys_term(
 
 
 def _gradient_sums(
-    block: Block, loss: Loss, parameters: Array, columns: tuple[Array, Array | None]
+    block: Block, loss: Loss, parameters: Array, columns: tuple[Array, Array]
 ) -> tuple[Array, Array]:
     """Return the sums over rows of A (diag V - 2 V p) z / 2, and the same without z."""
     xp = block.xp

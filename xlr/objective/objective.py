@@ -263,12 +263,12 @@ class Objective:
             coef = self.xp.concat([coef, intercept[:, None]], axis=1)
         return self.xp.reshape(coef, (self.n_models, self.n_parameters))
 
-    def split(self, parameters: Array) -> tuple[Array, Array | None]:
-        """Return coefficients, (n, n_features), and intercepts, (n,) or None."""
+    def split(self, parameters: Array) -> tuple[Array, Array]:
+        """Return coefficients, (n, n_features), and intercepts or zeros, (n,)."""
         columns = self.xp.reshape(parameters, (-1, self.output_size))
         if self.fit_intercept:
             return columns[:, :-1], columns[:, -1]
-        return columns, None
+        return columns, self.xp.zeros_like(columns[:, 0])
 
     def coefficients(self, parameters: Array) -> Array:
         """Return the coefficients: (n_models, n_outputs, n_features)."""
@@ -665,10 +665,7 @@ class Objective:
     def optimality(self, gradient: Array) -> Array:
         """Return the max-norm of the gradient in standardized units: (n_models,)."""
         if self.scaler is not None:
-            coef, intercept = self.split(gradient)
-            if intercept is None:
-                intercept = self.xp.zeros_like(coef[:, 0])
-            gradient = self.join(*self.scaler.gradient(coef, intercept))
+            gradient = self.join(*self.scaler.gradient(*self.split(gradient)))
         return self.xp.max(self.xp.abs(gradient), axis=1)
 
     def class_shares(self) -> Array:

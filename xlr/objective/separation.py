@@ -358,7 +358,7 @@ def _extreme_constraints(
     block: Block,
     n_outputs: int,
     fit_intercept: bool,
-    direction: tuple[Array, Array | None],
+    direction: tuple[Array, Array],
     sizes: tuple[int, int],
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the constraints a with the smallest and the largest margins a d.
