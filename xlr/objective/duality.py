@@ -155,11 +155,7 @@ def _root_mean_squares(objective: Objective) -> Array:
     They are one for columns that were standardized with the same weights.
     """
     xp, factors = objective.xp, objective.data.targets.class_factors
-    squares = xp.ones(
-        (1, 1, objective.n_features),
-        dtype=objective.accumulation_dtype,
-        device=objective.device,
-    )
+    squares = xp.ones_like(objective.penalty.curvature)
     if objective.column_rms is not None:
         squares = squares * objective.column_rms**2
     elif objective.scaler is not None:
