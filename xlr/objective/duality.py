@@ -161,8 +161,8 @@ def _root_mean_squares(objective: Objective) -> Array:
     elif objective.scaler is not None:
         squares = squares * (objective.scaler.scale**2 + objective.scaler.mean**2)
     if factors is not None:
-        (weight,) = objective.data.map_reduce(passes.row_weight, reads_rows=False)
-        ratio = weight / objective.total_weight
+        # The weights without these factors have mean 1.
+        ratio = objective.n_samples / objective.total_weight
         largest = xp.astype(xp.max(factors, axis=1), objective.accumulation_dtype)
         squares = squares * (largest * ratio)[:, None, None]
     return xp.sqrt(squares)

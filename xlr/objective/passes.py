@@ -212,12 +212,6 @@ def squared_rows(block: Block, fit_intercept: bool) -> tuple[Array]:
 
 
 @arrays.compilable
-def row_weight(block: Block) -> tuple[Array]:
-    """Return the sum of the weights that all models share: (1,)."""
-    return (block.xp.sum(block.row_weights, axis=0, dtype=block.accumulation_dtype),)
-
-
-@arrays.compilable
 def offset_size(block: Block) -> tuple[Array]:
     """Return the weighted sum of the largest size of each row's offsets: (1,)."""
     largest = block.xp.max(block.xp.abs(block.offset), axis=1, keepdims=True)
