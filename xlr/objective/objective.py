@@ -657,11 +657,6 @@ class Objective:
         """Return whether the Hessian takes at most the time of a few passes."""
         return self.hessian_cost <= MAX_CHEAP_HESSIAN_PASSES
 
-    @property
-    def has_cheap_derivative(self) -> bool:
-        """Return whether a directional derivative takes less time than a gradient."""
-        return self.data.in_memory and self.term is None
-
     def optimality(self, gradient: Array) -> Array:
         """Return the max-norm of the gradient in standardized units: (n_models,)."""
         if self.scaler is not None:

@@ -89,7 +89,8 @@ class NewtonCholesky:
             hessian = objective.hessian(w, is_shared=is_shared)
         else:
             hessian = surrogate.hessian(w, Objective.hessian)
-        searches = surrogate is None and objective.has_cheap_derivative
+        # In memory, a directional derivative takes less time than a gradient.
+        searches = surrogate is None and objective.data.in_memory
         state = NewtonState(
             parameters=w,
             at=start.at,
