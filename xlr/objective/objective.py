@@ -312,12 +312,12 @@ class Objective:
         centred = self.xp.reshape(by_class, vector.shape)
         if self.non_smooth is None:
             return centred
-        is_centred = self._is_unrestricted()
+        is_centred, l1_alone, _ = self._restrictions
         if free is not None:
             all_free = self.xp.min(self.xp.reshape(free, shape), axis=1, keepdims=True)
             all_free = all_free + self.xp.zeros_like(by_class)
             all_free = self.xp.reshape(all_free, free.shape) > 0
-            is_centred = is_centred | (self._has_l1_alone() & all_free)
+            is_centred = is_centred | (l1_alone & all_free)
         return self.xp.where(is_centred, centred, vector)
 
     def shifted_over_classes(self, parameters: Array) -> Array:
@@ -342,27 +342,22 @@ class Objective:
         shift = xp.minimum(shift, xp.min(upper - by_class, **over_classes))
         within_bounds = xp.reshape(by_class + shift, parameters.shape)
         within_bounds = self.non_smooth.project(within_bounds, xp=xp)
-        shifted = xp.where(self._has_l1_alone(), at_median, parameters)
-        return xp.where(self._has_bounds_alone(), within_bounds, shifted)
+        _, l1_alone, bounds_alone = self._restrictions
+        shifted = xp.where(l1_alone, at_median, parameters)
+        return xp.where(bounds_alone, within_bounds, shifted)
 
-    def _has_l1_alone(self) -> Array:
-        """Return a mask of the parameters with an L1 penalty and nothing else."""
+    @cached_property
+    def _restrictions(self) -> tuple[Array, Array, Array]:
+        """Masks of the parameters: unrestricted, with L1 alone, with bounds alone.
+
+        Unrestricted parameters may have a ridge penalty, the others have none.
+        """
         assert self.non_smooth is not None
         l1, lower, upper = self.non_smooth
-        has_no_bounds = (lower == -self.xp.inf) & (upper == self.xp.inf)
-        return (l1 > 0) & has_no_bounds & (self.penalty_curvature == 0)
-
-    def _has_bounds_alone(self) -> Array:
-        """Return a mask of the parameters with bounds but no penalty."""
-        assert self.non_smooth is not None
-        has_penalty = (self.non_smooth.l1 > 0) | (self.penalty_curvature > 0)
-        return ~has_penalty & ~self._is_unrestricted()
-
-    def _is_unrestricted(self) -> Array:
-        """Return a mask of the parameters without L1 penalty or bounds."""
-        assert self.non_smooth is not None
-        l1, lower, upper = self.non_smooth
-        return (l1 == 0) & (lower == -self.xp.inf) & (upper == self.xp.inf)
+        has_bounds = (lower > -self.xp.inf) | (upper < self.xp.inf)
+        has_l1, has_ridge = l1 > 0, self.penalty_curvature > 0
+        l1_alone = has_l1 & ~has_bounds & ~has_ridge
+        return ~has_l1 & ~has_bounds, l1_alone, has_bounds & ~has_l1 & ~has_ridge
 
     # -- value and gradient -----------------------------------------------------------
 
@@ -567,9 +562,10 @@ class Objective:
         identity = xp.eye(q, dtype=matrix.dtype, device=self.device)
         added = identity[:, None, :] * delta  # (n, 1, q, 1, q)
         if self.non_smooth is not None:
-            u = xp.astype(self._is_unrestricted(), added.dtype)
+            unrestricted, _, bounds_alone = self._restrictions
+            u = xp.astype(unrestricted, added.dtype)
             bounded = xp.full_like(u, BOUNDED_NULL_SPACE_CURVATURE**0.5)
-            u = xp.where(self._has_bounds_alone(), bounded, u)
+            u = xp.where(bounds_alone, bounded, u)
             added = added * xp.reshape(u, (n, k, q, 1, 1))
             added = added * xp.reshape(u, (n, 1, 1, k, q))
         by_class = xp.reshape(matrix, (n, k, q, k, q)) + added
