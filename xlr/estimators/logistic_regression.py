@@ -148,9 +148,10 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
         :math:`|\partial_b F|`. With an L1 penalty or bounds, the minimum-norm
         subgradient replaces the gradient.
     duality_gap_ : ndarray of shape (1,) or (n_classes,)
-        Upper bound on F less its minimum, from a feasible point of the dual problem.
-        If a coefficient has neither a penalty nor two bounds, it is at least F, and
-        carries no information.
+        Upper bound on F less its minimum, from a feasible point of the dual problem,
+        for F before the coefficients are rounded to the dtype of X. If a coefficient
+        has neither a penalty nor two bounds, it is at least F, and carries no
+        information.
     n_passes_ : int or None
         Number of reads of all chunks of X on Dask; None for other kinds of X.
     history_ : dict of ndarrays of shape (n_records,) or (n_records, n_classes)

@@ -42,7 +42,7 @@ class LogisticPath:
     objective : ndarray of shape (n_Cs,)
         F, as in :class:`LogisticRegression`.
     duality_gap : ndarray of shape (n_Cs,)
-        Upper bound on F less its minimum.
+        Upper bound on F less its minimum, as in :class:`LogisticRegression`.
     df : ndarray of shape (n_Cs,)
         Number of coefficients that are not zero: the degrees of freedom of a lasso
         (Zou, Hastie and Tibshirani 2007, *On the degrees of freedom of the lasso*).
@@ -225,7 +225,7 @@ def logistic_path(
         fits, summaries, point = [], [], cast(Any, null)
         for C, point in zip(Cs, follow_path(objectives, null.parameters, **limits)):
             fits.append(problem.coefficients(point.parameters))
-            summaries.append(_summary(point, problem.mean_distance))
+            summaries.append(_summary(point))
             if verbose:
                 print(
                     f"C {C:.4g}  objective {summaries[-1][0]:.10g}  "
@@ -301,12 +301,12 @@ def _default_path(problem: Problem, null: PathPoint, n_Cs: int) -> np.ndarray:
     return np.logspace(0, decades, n_Cs) / float(max_ratio)
 
 
-def _summary(point: PathPoint, mean_distance: Array) -> tuple[Any, ...]:
+def _summary(point: PathPoint) -> tuple[Any, ...]:
     """Return F, penalty, duality gap, n_iter, n_working, converged and seconds."""
     objective, parameters = point.objective, point.parameters
     coef = objective.coefficients(parameters)
     penalty = objective.penalty.value(coef, xp=objective.xp)
-    gap = duality_gap(objective, parameters, point.at, mean_distance)
+    gap = duality_gap(objective, parameters, point.at)
     values = (np.float64(arrays.to_host(x)[0]) for x in (point.at.value, penalty, gap))
     return *values, point.n_iter, point.n_working, point.converged, point.seconds
 

@@ -139,16 +139,8 @@ class Problem:
 
     def duality_gap(self, solution: Solution) -> np.ndarray:
         """Return upper bounds on F less its minimum: (n_models,), on the host."""
-        parameters, at = solution.parameters, solution.at
-        gap = duality_gap(self.objective, parameters, at, self.mean_distance)
+        gap = duality_gap(self.objective, solution.parameters, solution.at)
         return arrays.to_host(gap).astype(np.float64)
-
-    @property
-    def mean_distance(self) -> Array:
-        """Return abs(mean) / scale of the columns, or 0 for raw columns."""
-        if self.scaler is None:
-            return self._features.xp.zeros_like(self._scale)
-        return abs(self.scaler.mean) / self.scaler.scale
 
     def coefficients_by_model(
         self, parameters: Array, n_logits: int
