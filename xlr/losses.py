@@ -20,7 +20,7 @@ import numpy as np
 
 from xlr import arrays
 from xlr.arrays import Array, Namespace
-from xlr.functions import log_sigmoid, real_floating, sigmoid_terms, softmax_terms
+from xlr.functions import log_sigmoid, real_floating, softmax_terms
 
 
 class Curvature(NamedTuple):
@@ -229,11 +229,12 @@ class ShareLogisticLoss:
     def value_and_gradient(
         self, logits: Array, targets: Array, *, xp: Namespace
     ) -> tuple[Array, Array]:
-        """Return the loss, from log(1 + e^-|z|), and its derivative."""
-        y, terms = targets[..., None], sigmoid_terms(logits, xp=xp)
-        low = xp.minimum(logits, xp.zeros_like(logits))
-        value = xp.log1p(terms.decay) - (1 - y) * terms.log_fall - y * low
-        return value[..., 0], (1 - y) * terms.probability - y * terms.complement
+        """Return log(1 + e^-|z|) + max(z, 0) - y z, and its derivative."""
+        y, high = targets[..., None], xp.maximum(logits, xp.zeros_like(logits))
+        rise, fall = xp.exp(logits - high), xp.exp(-high)
+        decay = rise * fall
+        value = xp.log1p(decay) + (high - y * logits)
+        return value[..., 0], ((1 - y) * rise - y * fall) / (1 + decay)
 
 
 @dataclass(frozen=True)
