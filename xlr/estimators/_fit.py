@@ -201,39 +201,21 @@ class Fitting:
 
         ``n_steps`` is the number of steps of a path, with equal numbers of models.
         """
-        if self._estimator.verbose:
+        estimator, objective = self._estimator, self.problem.objective
+        if estimator.verbose:
             on_iteration = printing_listener(self.solver_name, on_iteration)
-        objective, tol = self.problem.objective, float(self._estimator.tol)
+        options: dict[str, Any] = {
+            "tol": float(estimator.tol),
+            "max_iter": int(estimator.max_iter),
+            "on_iteration": on_iteration,
+        }
         start = self.problem.parameters(self._start)
-        if self._estimator.max_iter == 0:  # do not look for a better start
+        if estimator.max_iter == 0:  # do not look for a better start
             if objective.non_smooth is not None:
                 start = objective.non_smooth.project(start, xp=objective.xp)
-            return minimise(
-                self._solver,
-                objective,
-                start,
-                tol=tol,
-                max_iter=0,
-                on_iteration=on_iteration,
-            )
-        try:
-            return minimise_models(
-                self._solver,
-                objective,
-                start,
-                seed=self._seed,
-                tol=tol,
-                max_iter=int(self._estimator.max_iter),
-                n_steps=n_steps,
-                on_iteration=on_iteration,
-            )
-        except MemoryError as error:
-            n_parameters, name = objective.n_parameters, self.solver_name
-            # Otherwise X itself, not the Hessian, fills the memory.
-            hessian_is_larger = n_parameters**2 > objective.data.product_cost
-            if name not in HESSIAN_ADVICE or not hessian_is_larger:
-                raise
-            raise _no_memory_for(name, n_parameters, error) from error
+            return minimise(self._solver, objective, start, **options)
+        options |= {"seed": self._seed, "n_steps": n_steps}
+        return minimise_models(self._solver, objective, start, **options)
 
     def prediction_attributes(
         self, input_attributes: dict[str, Any], parameters: Array
@@ -376,15 +358,11 @@ def _check_memory_for(name: str, n_parameters: int, data: TrainingData) -> None:
     needed = N_HESSIANS * 8 * n_parameters**2
     free = arrays.free_bytes(data.matrix.stored if data.in_memory else np.empty(0))
     if free is not None and needed > free:
-        raise _no_memory_for(name, n_parameters, f"{free:.3g} bytes are free")
-
-
-def _no_memory_for(name: str, n_parameters: int, cause: Any) -> MemoryError:
-    needed = N_HESSIANS * 8 * n_parameters**2
-    return MemoryError(
-        f"solver={name!r} needs {needed:.3g} bytes for the Hessian of {n_parameters} "
-        f"parameters ({cause}). Use solver='auto', {HESSIAN_ADVICE[name]}."
-    )
+        raise MemoryError(
+            f"solver={name!r} needs {needed:.3g} bytes for the Hessian of "
+            f"{n_parameters} parameters ({free:.3g} bytes are free). Use "
+            f"solver='auto', {HESSIAN_ADVICE[name]}."
+        )
 
 
 def printing_listener(solver: str, on_iteration: Listener | None = None) -> Listener:
