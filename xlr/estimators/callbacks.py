@@ -21,7 +21,7 @@ except ImportError:  # scikit-learn 1.6 to 1.8
         return method
 
 
-Reconstruct = Callable[[Array], dict[str, Any]]
+Reconstruct = Callable[..., dict[str, Any]]
 Listener = Callable[[Record, Array], bool | None]
 
 
@@ -54,16 +54,17 @@ class FitCallbacks:
             self._context = estimator._init_callback_context(max_subtasks=max_iter)
             self._context.call_on_fit_task_begin(**data)
 
-    def listener(self, reconstruct: Reconstruct) -> Listener | None:
+    def listener(self, reconstruct: Reconstruct, *arguments: Any) -> Listener | None:
         """Return a function to call after each iteration, or None without callbacks.
 
         The function returns True if a callback requests a stop. ``reconstruct`` takes
-        parameters and returns the fitted attributes that predictions need; it is called
-        only if a callback needs them.
+        the arguments and parameters, and returns the fitted attributes that predictions
+        need; it is called only if a callback needs them.
         """
         if self._context is None:
             return None
-        return functools.partial(self._report, reconstruct)
+        known = functools.partial(reconstruct, *arguments)
+        return functools.partial(self._report, known)
 
     def end(self) -> None:
         """Report the end of the fit, with the state of the last iteration."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Literal, Self
 
 from xlr.arrays import Array
@@ -279,11 +278,9 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
             metadata = {"sample_weight": sample_weight, "offset": offset}
             max_iter = None if dataset.spec.separate_models else self.max_iter
             callbacks = FitCallbacks(self, max_iter, X, y, **metadata)
-            fitting = Fitting(self, dataset, start=start)
-            attributes = dataset.attributes
-            reconstruct = partial(fitting.prediction_attributes, attributes)
-            on_iteration = callbacks.listener(reconstruct)
-            solution, fitted = fitting.finish(fitting.run(on_iteration), attributes)
+            fitting, common = Fitting(self, dataset, start=start), dataset.attributes
+            on_iteration = callbacks.listener(fitting.prediction_attributes, common)
+            solution, fitted = fitting.finish(fitting.run(on_iteration), common)
             callbacks.end()
             seconds, history = solution.history()
             history = dataset.spec.by_row(history)

@@ -280,8 +280,7 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
             intercept = finite_intercepts(mean["intercept_"])
             start = read_start(mean["coef_"], intercept, dataset.coef_shape, features)
             one = Fitting(self, dataset, C=C, l1_ratio=l1_ratio, start=start)
-            reconstruct = partial(one.prediction_attributes, common)
-            on_iteration = callbacks.listener(reconstruct)
+            on_iteration = callbacks.listener(one.prediction_attributes, common)
             _, chosen = one.finish(one.run(on_iteration), common)
             converged = converged and bool(chosen["converged_"].all())
             del chosen["optimality_"]

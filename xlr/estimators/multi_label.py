@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -160,8 +159,7 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, ClassifierMixin, Linear
             common = features.attributes | features.returned(classes_=labels)
             callbacks = FitCallbacks(self, None, X, y, sample_weight=sample_weight)
             fitting = Fitting(self, dataset)
-            reconstruct = partial(fitting.prediction_attributes, common)
-            on_iteration = callbacks.listener(reconstruct)
+            on_iteration = callbacks.listener(fitting.prediction_attributes, common)
             _, fitted = fitting.finish(fitting.run(on_iteration), common)
             callbacks.end()
             set_fitted(self, fitted)
