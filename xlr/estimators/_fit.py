@@ -250,7 +250,7 @@ class Fitting:
             **self.prediction_attributes(input_attributes, solution.parameters),
         }
 
-    def separations(self, solution: Solution | PathPoint) -> dict[int, Separation]:
+    def _separations(self, solution: Solution | PathPoint) -> dict[int, Separation]:
         """Return the separations of the models, by their indices.
 
         There are none if everything is penalised. Among many models, at most MAX_TESTED
@@ -277,15 +277,10 @@ class Fitting:
         in_memory = self.problem.objective.data.in_memory
         return MAX_TESTED if in_memory else MAX_TESTED_IN_CHUNKS
 
-    def check_convergence(self, solution: Solution) -> bool:
-        """Warn about separated and unconverged models, with the cause and advice.
-
-        Returns
-        -------
-        bool
-            False if a model has no finite estimate.
-        """
-        n_models, separations = len(solution.status), self.separations(solution)
+    def warn_of_separation(self, solution: Solution | PathPoint) -> Collection[int]:
+        """Warn about models without a finite estimate, and return their indices."""
+        n_models = self.problem.objective.n_models
+        separations = self._separations(solution)
         if separations:
             names = self._dataset.features.column_names
             first = next(iter(separations.values()))
@@ -298,12 +293,23 @@ class Fitting:
                     f"estimate. In the first of them, {cause}"
                 )
             warn(sentence, SeparationWarning)
+        return separations
+
+    def check_convergence(self, solution: Solution) -> bool:
+        """Warn about separated and unconverged models, with the cause and advice.
+
+        Returns
+        -------
+        bool
+            False if a model has no finite estimate.
+        """
+        separated = self.warn_of_separation(solution)
         if set(solution.status) != {Status.CONVERGED}:
             advice = ITERATION_LIMIT_ADVICE.get(self.solver_name, "")
             warn_of_unconverged(
-                solution, self._estimator, self._dataset, advice, separations
+                solution, self._estimator, self._dataset, advice, separated
             )
-        return not separations
+        return not separated
 
 
 def warn_of_unconverged(

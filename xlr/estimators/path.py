@@ -11,12 +11,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from xlr import arrays
 from xlr.arrays import Array
-from xlr.estimators._fit import (
-    UNPENALISED_FEATURES_ADVICE,
-    Fitting,
-    SeparationWarning,
-    begin_fit,
-)
+from xlr.estimators._fit import Fitting, begin_fit
 from xlr.estimators.dataset import read_dataset
 from xlr.estimators.logistic_regression import LogisticRegression
 from xlr.estimators.problem import Problem
@@ -233,9 +228,7 @@ def logistic_path(
                     f"{point.n_iter} iterations  {point.seconds:.3f} s"
                 )
         # 3. Warnings.
-        for separation in fitting.separations(point).values():
-            names, advice = features.column_names, UNPENALISED_FEATURES_ADVICE
-            warn(separation.describe(names, advice), SeparationWarning)
+        fitting.warn_of_separation(point)
         value, penalty_value, gap, n_iter, n_working, converged, seconds = map(
             np.asarray, zip(*summaries)
         )
