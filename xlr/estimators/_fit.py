@@ -93,11 +93,10 @@ ITERATION_LIMIT_ADVICE = {
     "active-set": ", or use solver='proximal-newton'",
 }
 
-# Among many models, only those with a logit above MIN_TESTED_LOGIT (odds of 150) are
-# tested for separation. A test takes as long as an iteration, so at most MAX_TESTED
-# models are tested with X in memory, and MAX_TESTED_IN_CHUNKS with chunks.
+# Among many models, at most MAX_TESTED are tested for separation, with a logit above
+# MIN_TESTED_LOGIT (odds of 150): a test takes as long as an iteration.
 MIN_TESTED_LOGIT = 5.0
-MAX_TESTED, MAX_TESTED_IN_CHUNKS = 50, 5
+MAX_TESTED = 5
 
 UNPENALISED_FEATURES_ADVICE = "Use a penalty_factor above 0 for all features."
 
@@ -263,7 +262,7 @@ class Fitting:
         models = np.arange(objective.n_models)
         if models.size > 1:
             size = objective.largest_logits(solution.parameters)
-            largest = np.argsort(-size, kind="stable")[: self._n_tested]
+            largest = np.argsort(-size, kind="stable")[:MAX_TESTED]
             models = np.sort(largest[size[largest] > MIN_TESTED_LOGIT])
         gradients = arrays.to_host(solution.at.gradient).astype(np.float64)
         found = {
@@ -271,11 +270,6 @@ class Fitting:
             for k in models
         }
         return {k: each for k, each in found.items() if each is not None}
-
-    @property
-    def _n_tested(self) -> int:
-        in_memory = self.problem.objective.data.in_memory
-        return MAX_TESTED if in_memory else MAX_TESTED_IN_CHUNKS
 
     def warn_of_separation(self, solution: Solution | PathPoint) -> Collection[int]:
         """Warn about models without a finite estimate, and return their indices."""
@@ -286,7 +280,7 @@ class Fitting:
             first = next(iter(separations.values()))
             sentence = first.describe(names, *self._separation_advice)
             if n_models > 1:
-                at_least = "At least " * (len(separations) >= self._n_tested)
+                at_least = "At least " * (len(separations) == MAX_TESTED < n_models)
                 cause = sentence.removeprefix("There is no finite estimate: ")
                 sentence = (
                     f"{at_least}{len(separations)} of {n_models} models have no finite "
