@@ -48,13 +48,6 @@ class Regularisation:
             return False
         return bool((arrays.to_host(self.factor) == 0).any())
 
-    def ridge(self, strength: Array, scale: Array) -> Array:
-        """Return the strengths of the L2 penalty of coefficients scale * w."""
-        if self.factor is not None:
-            strength = strength * self.factor
-        # The square of a scale may leave the range.
-        return (1 - self.l1_ratio) * strength / scale / scale
-
     def penalty(self, strength: Array, scale: Array, *, xp: Namespace) -> Penalty:
         """Return the penalty of coefficients scale * w.
 
@@ -65,11 +58,13 @@ class Regularisation:
         scale : array of shape (n_features,)
         xp : namespace
         """
-        ridge = self.ridge(strength, scale)
+        if self.factor is not None:
+            strength = strength * self.factor
+        # The square of a scale may leave the range.
+        ridge = (1 - self.l1_ratio) * strength / scale / scale
         if self.smooth:
             return Penalty(ridge)
-        factor = 1.0 if self.factor is None else self.factor
-        lasso = self.l1_ratio * strength * factor / scale
+        lasso = self.l1_ratio * strength / scale
         infinite, zeros = xp.full_like(scale, xp.inf), xp.zeros_like(lasso)
         lower = -infinite if self.lower is None else self.lower * scale
         upper = infinite if self.upper is None else self.upper * scale
