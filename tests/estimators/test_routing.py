@@ -146,8 +146,3 @@ def test_unrequested_metadata_is_refused(method):
             pytest.raises(TypeError, match="unexpected argument"),
         ):
             getattr(model, method)(X, Y, unknown=GROUPS)
-
-
-def test_error_for_a_splitter_without_groups_advises_groups():
-    with pytest.raises(ValueError, match=r"cv=GroupKFold needs .* pass groups= to fit"):
-        xlr.LogisticRegressionCV(cv=GroupKFold(3)).fit(X, Y)

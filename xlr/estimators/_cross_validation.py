@@ -51,16 +51,7 @@ def read_folds(
     """
     n_samples = y.shape[0]
     # A splitter needs only the number of rows of X, so X does not move.
-    try:
-        splits = list(splitter.split(np.zeros((n_samples, 1)), y, **metadata))
-    except ValueError as error:
-        if "'groups' parameter" not in str(error) or "groups" in metadata:
-            raise
-        name = type(splitter).__name__
-        raise ValueError(
-            f"cv={name} needs the group of each row: {error} Call "
-            "sklearn.set_config(enable_metadata_routing=True), and pass groups= to fit."
-        ) from error
+    splits = list(splitter.split(np.zeros((n_samples, 1)), y, **metadata))
     if not splits:
         raise ValueError("cv has no folds: give it at least one (train, test) pair.")
     trains, tests = (
