@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +10,6 @@ import numpy as np
 from xlr import arrays
 from xlr.arrays import Array
 from xlr.estimators._fit import Fitting
-from xlr.estimators.callbacks import Listener
 from xlr.estimators.dataset import LabelledDataset
 from xlr.estimators.resamples import Resamples
 from xlr.text import quoted, warn
@@ -153,7 +151,6 @@ def fit_folds(
     estimator: Any,
     folds: Resamples,
     grid: tuple[np.ndarray, np.ndarray],
-    listener: Callable[[Fitting], Listener | None],
 ) -> FoldModels:
     """Fit the models of all folds and penalties.
 
@@ -165,8 +162,6 @@ def fit_folds(
     folds : Resamples
     grid : tuple of two ndarrays
         Values of l1_ratio and of C.
-    listener : callable
-        Takes a fitting; returns a function to call after its iterations.
 
     Warns
     -----
@@ -186,7 +181,7 @@ def fit_folds(
         by_ratio: list[tuple[Array, Array]] = []
         for i, l1_ratio in enumerate(l1_ratios):
             fitting = Fitting(estimator, dataset, spec, C=C, l1_ratio=float(l1_ratio))
-            solution = fitting.run(listener(fitting), n_steps=Cs.size)
+            solution = fitting.run(n_steps=Cs.size)
             fitting.check_convergence(solution)
             converged &= bool(solution.converged.all())
             solver = fitting.solver_name

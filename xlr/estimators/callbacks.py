@@ -35,8 +35,7 @@ class FitCallbacks:
     ----------
     estimator : estimator with CallbackSupportMixin
     max_iter : int or None
-        Maximum number of iterations of the fit. None if groups, slices or path steps
-        may each take the ``max_iter`` of the estimator.
+        Maximum number of iterations that are reported; None if it is unknown.
     X, y : arrays
     **metadata
         Other arguments of the fit. The callbacks get those that are not None.
@@ -66,10 +65,12 @@ class FitCallbacks:
         known = functools.partial(reconstruct, *arguments)
         return functools.partial(self._report, known)
 
-    def end(self) -> None:
-        """Report the end of the fit, with the state of the last iteration."""
+    def end(self, attributes: dict[str, Any]) -> None:
+        """Report the end of the fit, with the fitted attributes."""
         if self._context is not None:
-            self._context.call_on_fit_task_end(**self._at(*self._last))
+            self._context.call_on_fit_task_end(
+                **self._data, reconstruction_attributes=lambda: attributes
+            )
 
     def _report(
         self, reconstruct: Reconstruct, record: Record, parameters: Array

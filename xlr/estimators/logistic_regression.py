@@ -281,7 +281,7 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
             fitting, common = Fitting(self, dataset, start=start), dataset.attributes
             on_iteration = callbacks.listener(fitting.prediction_attributes, common)
             solution, fitted = fitting.finish(fitting.run(on_iteration), common)
-            callbacks.end()
+            callbacks.end(fitted)
             seconds, history = solution.history()
             history = dataset.spec.by_row(history)
             if not dataset.spec.separate_models:

@@ -29,12 +29,7 @@ from xlr.estimators._cross_validation import (
 )
 from xlr.estimators._fit import Fitting, begin_fit, set_fitted
 from xlr.estimators.base import LinearClassifier
-from xlr.estimators.callbacks import (
-    CallbackSupportMixin,
-    FitCallbacks,
-    Listener,
-    with_callbacks,
-)
+from xlr.estimators.callbacks import CallbackSupportMixin, FitCallbacks, with_callbacks
 from xlr.estimators.conversion import from_sklearn
 from xlr.estimators.dataset import read_dataset
 from xlr.estimators.resamples import Resamples
@@ -226,7 +221,7 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
             folds, tests = read_folds(splitter, host_y, dataset, to_splitter)
             callbacks = FitCallbacks(self, None, X, y, **metadata)
             fitted = self._fit(folds, tests, host_y, to_scorer, callbacks)
-            callbacks.end()
+            callbacks.end(fitted)
             set_fitted(self, fitted)
         return self
 
@@ -246,18 +241,8 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
         l1_ratios = np.asarray(self.l1_ratios, dtype=np.float64)
         common = dataset.attributes
 
-        def listener(fitting: Fitting) -> Listener | None:
-            def named(parameters: Array) -> dict[str, Any]:
-                """Return the attributes of predictions, as means of all models."""
-                problem, n_logits = fitting.problem, dataset.n_logits
-                found = problem.coefficients_by_model(parameters, n_logits)
-                mean = {k: features.xp.mean(v, axis=0) for k, v in found.items()}
-                return common | features.returned(**mean)
-
-            return callbacks.listener(named)
-
         # 1. All models, and then their scores.
-        models = fit_folds(self, folds, (l1_ratios, Cs), listener)
+        models = fit_folds(self, folds, (l1_ratios, Cs))
         scores = np.full(models.n_iter.shape, np.nan)
         held_out = [
             [tests[i] for i in usable],

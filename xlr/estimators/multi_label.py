@@ -161,7 +161,7 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, ClassifierMixin, Linear
             fitting = Fitting(self, dataset)
             on_iteration = callbacks.listener(fitting.prediction_attributes, common)
             _, fitted = fitting.finish(fitting.run(on_iteration), common)
-            callbacks.end()
+            callbacks.end(fitted)
             set_fitted(self, fitted)
         return self
 
