@@ -157,8 +157,9 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
         ``objective``, ``optimality``, ``step`` (largest change of a parameter in
         the units of the solver; 0 if the step was rejected) and ``seconds`` since the
         start, one record for the start and one for each iteration. With ``'ovr'``, all
-        except the seconds have a column for each class. Iterations on a sample of the
-        rows are not listed.
+        except the seconds have a column for each class; if memory forces the classes
+        into groups, there is only the last record. Iterations on a sample of the rows
+        are not listed.
 
     See Also
     --------

@@ -42,25 +42,20 @@ def minimise_models(
         Steps of a path with equal numbers of models. Each step starts at the solution
         of the previous one, unless all models start at the fit to all rows.
     on_iteration : callable, optional
-        As in :func:`minimise`. It gets the parameters of all models, and the record of
-        the models of one slice.
+        As in :func:`minimise`. It is not called if memory forces the models into
+        slices, and gets only the models of a step of a path.
 
     Returns
     -------
     Solution
-        If slices took different numbers of iterations, the records repeat the last
-        numbers of the shorter ones.
+        Of slices and of steps, only the last record.
     """
-    limits: dict[str, Any] = {"tol": tol, "max_iter": max_iter}
+    options: dict[str, Any] = {"tol": tol, "max_iter": max_iter}
+    options["on_iteration"] = on_iteration
+    # Nothing here may refer to the result of find_start, whose sample the loop frees.
     if objective.n_models == 1:
-        # Nothing here may refer to the start, whose sample the loop frees.
         return minimise(
-            solver,
-            objective,
-            find_start(solver, objective, start, seed),
-            tol=tol,
-            max_iter=max_iter,
-            on_iteration=on_iteration,
+            solver, objective, find_start(solver, objective, start, seed), **options
         )
     if n_steps > 1 and seed is not None and without_resampling(objective):
         n_steps = 1
@@ -68,52 +63,30 @@ def minimise_models(
     needed = per_step * solver.model_bytes(objective)
     free = SOLVER_MEMORY_SHARE * arrays.usable_bytes(start)
     n_slices = min(per_step, max(1, math.ceil(needed / free)))
+    if n_slices > 1:
+        options["on_iteration"] = None
     solutions: list[Solution] = []
     for step in range(n_steps):
         models_of_step = np.arange(step * per_step, (step + 1) * per_step)
         for models in np.array_split(models_of_step, n_slices):
-            earlier = [solution.parameters for solution in solutions]
-            later = arrays.take(start, np.arange(models[-1] + 1, objective.n_models))
-            guess = earlier[-n_slices] if step > 0 else arrays.take(start, models)
-            callback = _with_other_slices(earlier, later, on_iteration, objective)
-            part = objective.select(models)
-            first_start = find_start(solver, part, guess, seed)
+            part, guess = objective.select(models), arrays.take(start, models)
+            if step > 0:
+                guess = solutions[-n_slices].parameters
             solution = minimise(
-                solver, part, first_start, on_iteration=callback, **limits
+                solver, part, find_start(solver, part, guess, seed), **options
             )
             solutions.append(solution)
     return solutions[0] if len(solutions) == 1 else _joined(solutions, objective)
 
 
-def _with_other_slices(
-    earlier: list[Array],
-    later: Array,
-    on_iteration: Callable[[Record, Array], bool | None] | None,
-    objective: Objective,
-) -> Callable[[Record, Array], bool | None] | None:
-    """Return ``on_iteration`` for a slice, which calls it with all parameters.
-
-    ``earlier`` and ``later`` are the parameters of the other slices.
-    """
-    if on_iteration is None:
-        return None
-    return lambda record, parameters: on_iteration(
-        record, objective.xp.concat([*earlier, parameters, later])
-    )
-
-
 def _joined(solutions: list[Solution], objective: Objective) -> Solution:
     """Return the solution of all models, given those of the slices."""
-    length = max(len(solution.records) for solution in solutions)
-    records = []
-    for i in range(length):
-        each = [s.records[min(i, len(s.records) - 1)] for s in solutions]
-        _, seconds, *columns = zip(*each)
-        records.append(Record(i, sum(seconds), *map(np.concatenate, columns)))
+    iteration, seconds, *columns = zip(*(s.records[-1] for s in solutions))
+    last = Record(max(iteration), sum(seconds), *map(np.concatenate, columns))
     return Solution(
         objective.xp.concat([solution.parameters for solution in solutions]),
         Evaluation(*map(objective.xp.concat, zip(*(s.at for s in solutions)))),
-        records,
+        [last],
         [status for solution in solutions for status in solution.status],
         np.concatenate([solution.n_iter for solution in solutions]),
         np.concatenate([solution.decrease for solution in solutions]),
