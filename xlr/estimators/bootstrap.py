@@ -11,16 +11,12 @@ from sklearn.utils import check_random_state
 
 from xlr import arrays
 from xlr.arrays import Array
-from xlr.estimators._fit import Fitting, begin_fit
-from xlr.estimators.dataset import LabelledDataset, read_dataset
+from xlr.estimators._fit import begin_fit
+from xlr.estimators.dataset import read_dataset
 from xlr.estimators.logistic_regression import LogisticRegression
-from xlr.estimators.resamples import Resamples
+from xlr.estimators.resamples import fit_resamples
 from xlr.inputs.parameters import check_parameters
-from xlr.text import quoted, warn
 from xlr.threads import thread_pool
-
-# Share of the free memory for the counts of each row in the resamples.
-COUNTS_MEMORY_SHARE = 1 / 8
 
 
 @dataclass(frozen=True, repr=False)
@@ -170,67 +166,14 @@ def bootstrap(
     with thread_pool(features.stored, estimator.n_jobs) as pool:
         dataset = read_dataset(estimator, features, y, sample_weight, offset, pool)
         dataset.warn_of_data()
-        counts_bytes = COUNTS_MEMORY_SHARE * arrays.usable_bytes(features.stored)
-        max_resamples = max(1, counts_bytes / n_samples)
-        n_slices = math.ceil(n_resamples / max_resamples)
-        parts = []
-        for part in np.array_split(np.arange(n_resamples), n_slices):
-            row_ids = [
-                generator.integers(n_samples, size=n_samples, dtype=np.int32)
-                for _ in part
-            ]
-            parts.append(_fit_resamples(estimator, dataset, row_ids))
-        coef, intercept, converged, has_class = zip(*parts)
-        _warn_of_missing_classes(np.concatenate(has_class), dataset)
+        row_ids = (
+            generator.integers(n_samples, size=n_samples, dtype=np.int32)
+            for _ in range(n_resamples)
+        )
+        grid = np.asarray([estimator.l1_ratio]), np.asarray([estimator.C])
+        models = fit_resamples(estimator, dataset, row_ids, grid, "resample")
         found = features.returned(
-            coef=features.xp.concat(list(coef)),
-            intercept=features.xp.concat(list(intercept)),
+            coef=features.place(models.coef[:, 0, 0], features.dtype),
+            intercept=features.place(models.intercept[:, 0, 0], features.dtype),
         )
-        return BootstrapResult(converged=np.concatenate(converged), **found)
-
-
-def _fit_resamples(
-    estimator: LogisticRegression, dataset: LabelledDataset, row_ids: list[np.ndarray]
-) -> tuple[Array, Array, np.ndarray, np.ndarray]:
-    """Fit models to some resamples.
-
-    Return their coefficients, their intercepts, whether they converged, and which
-    classes have weight in each.
-    """
-    resamples = Resamples.of(dataset, row_ids, 2)
-    if not resamples.groups:
-        raise ValueError(
-            "Each resample has one class only: there is too little data of the rarer "
-            "class to resample."
-        )
-    converged, parts = np.zeros(len(row_ids), dtype=bool), []
-    for members, spec in resamples.specs(1):
-        fitting = Fitting(estimator, dataset, spec)
-        solution = fitting.run()
-        fitting.check_convergence(solution)
-        converged[members] = solution.converged.reshape(members.size, -1).all(axis=1)
-        problem, n_logits = fitting.problem, dataset.n_logits
-        parts.append(problem.coefficients_by_model(solution.parameters, n_logits))
-    coef, intercept = (
-        resamples.concatenate([part[name] for part in parts])
-        for name in ("coef_", "intercept_")
-    )
-    return coef, intercept, converged, resamples.has_class
-
-
-def _warn_of_missing_classes(has_class: np.ndarray, dataset: LabelledDataset) -> None:
-    """Warn about resamples that lack classes, and name the classes."""
-    one_class = has_class.sum(axis=1) < 2
-    cases = {"have one class only; their replicates are NaN": one_class}
-    for label, own in zip(dataset.kept_classes, has_class.T):
-        cases[
-            f"lack the class {quoted(label)}: their models leave it out, with an "
-            "intercept of minus infinity"
-        ] = ~own & ~one_class
-    sentences = [
-        f"{np.count_nonzero(those)} of {one_class.size} resamples {said}."
-        for said, those in cases.items()
-        if those.any()
-    ]
-    if sentences:
-        warn(" ".join(sentences))
+        return BootstrapResult(converged=models.converged[:, 0, 0], **found)

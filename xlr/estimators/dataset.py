@@ -63,11 +63,6 @@ class ModelSpec:
     fit_index: np.ndarray | None = None
     separate_models: bool = False
 
-    @property
-    def n_classes(self) -> int:
-        """Return the number of classes of the loss."""
-        return self.loss.n_outputs if self.loss.shift_invariant else 2
-
     def resampled(self, counts: Any, n_each: int) -> ModelSpec:
         """Return the spec with the data of :meth:`TrainingData.resampled`."""
         return replace(self, data=self.data.resampled(counts, n_each))
@@ -248,20 +243,9 @@ class LabelledDataset(Dataset):
         """Return the shape of ``coef_``."""
         return self.n_logits, self.features.X.shape[1]
 
-    @property
-    def multinomial_spec(self) -> ModelSpec:
-        """Return the spec of one model of all kept classes, also for one-vs-rest."""
-        if not self.class_weights.one_vs_rest:
-            return self.spec
-        weights = replace(self.class_weights, one_vs_rest=False)
-        return weights.spec(self.labelled_data, self.mean_weight)
-
-    def spec_of_classes(self, positions: np.ndarray) -> ModelSpec:
-        """Return the spec of the models of some kept classes, by their positions."""
-        kept = self.class_weights.kept
-        if positions.shape[0] == kept.shape[0]:
-            return self.spec
-        weights = replace(self.class_weights, kept=kept[positions])
+    def spec_of(self, **changes: Any) -> ModelSpec:
+        """Return the spec of the models with some changes of the class weights."""
+        weights = replace(self.class_weights, **changes)
         return weights.spec(self.labelled_data, self.mean_weight)
 
     @property

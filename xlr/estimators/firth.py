@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -232,10 +232,9 @@ def firth_problem(dataset: LabelledDataset, C: float) -> Problem:
 
     Classes without weight have finite estimates, so no class is left out.
     """
-    weights = replace(dataset.class_weights, kept=np.arange(dataset.totals.shape[0]))
     return Problem(
         dataset,
-        weights.spec(dataset.labelled_data, dataset.mean_weight),
+        dataset.spec_of(kept=np.arange(dataset.totals.shape[0])),
         C=C,
         regularisation=Regularisation(),
         standardized=True,

@@ -21,18 +21,13 @@ from sklearn.utils.validation import check_is_fitted
 
 from xlr import arrays
 from xlr.arrays import Array
-from xlr.estimators._cross_validation import (
-    FoldModels,
-    best_models,
-    fit_folds,
-    read_folds,
-)
+from xlr.estimators._cross_validation import best_models, mean_over_folds, read_folds
 from xlr.estimators._fit import Fitting, begin_fit, set_fitted
 from xlr.estimators.base import LinearClassifier
 from xlr.estimators.callbacks import CallbackSupportMixin, FitCallbacks, with_callbacks
 from xlr.estimators.conversion import from_sklearn
-from xlr.estimators.dataset import read_dataset
-from xlr.estimators.resamples import Resamples
+from xlr.estimators.dataset import LabelledDataset, read_dataset
+from xlr.estimators.resamples import fit_resamples
 from xlr.estimators.scoring import (
     ScoredModel,
     held_out_likelihood,
@@ -102,7 +97,8 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
     Cs_ : ndarray of shape (n_Cs,)
     l1_ratios_ : ndarray of shape (n_l1_ratios,)
     scores_ : ndarray of shape (n_folds, n_l1_ratios, n_Cs)
-        Score of each model on the held-out rows of its fold.
+        Score of each model on the held-out rows of its fold. A fold that trains on
+        fewer than two classes has NaN, which does not count.
     coefs_paths_ : array of shape (n_folds, n_l1_ratios, n_Cs, n_columns, n_dof)
         Coefficients and, with ``fit_intercept``, intercept of each model, in the
         library, dtype and device of X. Two classes have one column, more classes one
@@ -207,8 +203,8 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
             If a fit did not converge.
         UserWarning
             If classes have no weight, in all rows or in the training rows of a fold.
-            The fits leave them out, with a probability of 0. Folds without any weight
-            have a score of NaN.
+            The fits leave them out, with a probability of 0. Folds with weight in fewer
+            than two classes have no model, and a score of NaN.
         """
         features = begin_fit(self, X, y, sample_weight, offset)
         to_splitter, to_scorer = self._routed("fit", sample_weight, params)
@@ -218,36 +214,40 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
             dataset.warn_of_data()
             host_y = dataset.labels()
             splitter = check_cv(self.cv, host_y, classifier=True)
-            folds, tests = read_folds(splitter, host_y, dataset, to_splitter)
+            trains, tests = read_folds(splitter, host_y, to_splitter)
             callbacks = FitCallbacks(self, None, X, y, **metadata)
-            fitted = self._fit(folds, tests, host_y, to_scorer, callbacks)
+            fitted = self._fit(dataset, trains, tests, host_y, to_scorer, callbacks)
             callbacks.end(fitted)
             set_fitted(self, fitted)
         return self
 
     def _fit(
         self,
-        folds: Resamples,
+        dataset: LabelledDataset,
+        trains: list[np.ndarray],
         tests: list[np.ndarray],
         y: np.ndarray,
         metadata: dict[str, Any],
         callbacks: FitCallbacks,
     ) -> dict[str, Any]:
         """Return all fitted attributes."""
-        dataset, usable = folds.dataset, folds.usable
-        features = dataset.features
+        features, common = dataset.features, dataset.attributes
         Cs = np.logspace(-4, 4, self.Cs) if np.ndim(self.Cs) == 0 else self.Cs
         Cs = np.asarray(Cs, dtype=np.float64)
         l1_ratios = np.asarray(self.l1_ratios, dtype=np.float64)
-        common = dataset.attributes
-
         # 1. All models, and then their scores.
-        models = fit_folds(self, folds, (l1_ratios, Cs))
-        scores = np.full(models.n_iter.shape, np.nan)
-        held_out = [
+        models = fit_resamples(self, dataset, trains, (l1_ratios, Cs), "fold")
+        usable, by_fold = models.usable, (len(trains), l1_ratios.size * Cs.size)
+        coef, intercept = (
+            v.reshape(*by_fold, *v.shape[3:])[usable]
+            for v in (models.coef, models.intercept)
+        )
+        held_out = (
             [tests[i] for i in usable],
-            *(arrays.take(v, usable) for v in (models.coef, models.intercept)),
-        ]
+            features.place(coef, features.dtype),
+            features.place(intercept, features.accumulation_dtype),
+        )
+        scores = np.full(by_fold, np.nan)
         if self.scoring is None:
             scores[usable] = held_out_likelihood(dataset, *held_out)
         else:
@@ -255,15 +255,17 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
             scores[usable] = held_out_scores(scorer, dataset, y, metadata, *held_out)
         # 2. The best model, refitted or as a mean over the folds.
         best = best_models(scores[usable], by_fold=not self.refit)
-        # A mean of equal numbers may be off by a rounding error.
-        unique = best[:1] if self.refit else best
-        C = float(Cs[unique % Cs.shape[0]].mean())
-        l1_ratio = float(l1_ratios[unique // Cs.shape[0]].mean())
-        mean, converged = models.mean_over_folds(usable, best), models.converged
+        C = float(Cs[best % Cs.size].mean())
+        l1_ratio = float(l1_ratios[best // Cs.size].mean())
+        of_folds = np.arange(usable.size), best
+        mean = mean_over_folds(coef[of_folds], intercept[of_folds], features)
+        converged = bool(models.converged[usable].all())
         if self.refit:
             # The mean of the folds is a start that saves passes over chunks.
-            intercept = finite_intercepts(mean["intercept_"])
-            start = read_start(mean["coef_"], intercept, dataset.coef_shape, features)
+            start_intercept = finite_intercepts(mean["intercept_"])
+            start = read_start(
+                mean["coef_"], start_intercept, dataset.coef_shape, features
+            )
             one = Fitting(self, dataset, C=C, l1_ratio=l1_ratio, start=start)
             on_iteration = callbacks.listener(one.prediction_attributes, common)
             _, chosen = one.finish(one.run(on_iteration), common)
@@ -272,33 +274,27 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
         else:
             chosen = {
                 **common,
-                **features.returned(
-                    **{k: features.place(v, None) for k, v in mean.items()}
-                ),
+                **features.returned(**mean),
                 "solver_": models.solver,
                 "duality_gap_": np.asarray([np.nan]),
             }
-        by_penalty = len(tests), l1_ratios.shape[0], Cs.shape[0]
+        paths = models.coef
+        if self.fit_intercept:
+            paths = np.concatenate([paths, models.intercept[..., None]], axis=-1)
+        paths = features.place(paths, features.dtype)
         return {
             **chosen,
-            **features.returned(coefs_paths_=self._paths(models, by_penalty)),
+            **features.returned(coefs_paths_=paths),
             "C_": C,
             "l1_ratio_": l1_ratio,
             "Cs_": Cs,
             "l1_ratios_": l1_ratios,
-            "scores_": np.reshape(scores, by_penalty),
-            "n_iter_": np.reshape(models.n_iter, by_penalty),
+            "scores_": scores.reshape(models.n_iter.shape),
+            "n_iter_": models.n_iter,
             "converged_": converged,
             "n_passes_": dataset.n_passes,
             "_column_mean_std": dataset.column_mean_std,
         }
-
-    def _paths(self, models: FoldModels, by_penalty: tuple[int, ...]) -> Array:
-        xp, paths = arrays.namespace(models.coef), models.coef
-        if self.fit_intercept:
-            intercept = xp.astype(models.intercept[..., None], paths.dtype)
-            paths = xp.concat([paths, intercept], axis=-1)
-        return xp.reshape(paths, (*by_penalty, *paths.shape[2:]))
 
     def _scorer(self) -> Callable[..., float]:
         """Return the scorer that ``scoring`` names; the default takes the weights."""

@@ -142,19 +142,6 @@ class Problem:
         gap = duality_gap(self.objective, solution.parameters, solution.at)
         return arrays.to_host(gap).astype(np.float64)
 
-    def coefficients_by_model(
-        self, parameters: Array, n_logits: int
-    ) -> dict[str, Array]:
-        """Return :meth:`coefficients` as arrays (n_models, n_logits, ...).
-
-        One-vs-rest models of the same rows count as one model.
-        """
-        xp = self._features.xp
-        return {
-            name: xp.reshape(values, (-1, n_logits, *values.shape[1:]))
-            for name, values in self.coefficients(parameters).items()
-        }
-
     @arrays.quiet()
     def coefficients(self, parameters: Array) -> dict[str, Any]:
         """Return ``coef_`` and ``intercept_`` in the units and the dtype of X.

@@ -1,87 +1,148 @@
-"""Resamples of the rows: folds to train on, and draws with replacement."""
+"""Models of resampled rows: of the folds to train on, and of draws with replacement."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from xlr import arrays
-from xlr.arrays import Array
-from xlr.estimators.dataset import LabelledDataset, ModelSpec
+from xlr.estimators._fit import Fitting
+from xlr.estimators.dataset import LabelledDataset
+from xlr.text import listed, quoted, warn
+
+# Advice if resamples lack classes, by the name of the resamples.
+ADVICE = {
+    "fold": "Use fewer folds, or a splitter that shuffles and stratifies "
+    "(sklearn.model_selection.StratifiedKFold(shuffle=True)).",
+    "resample": "There are too few rows of the rarer classes to resample.",
+}
 
 
-@dataclass(frozen=True)
-class Resamples:
-    """Resamples of a dataset, grouped by the classes that they give weight to.
-
-    A model leaves out the classes without weight, so that the models of a group have
-    the same parameters.
+class ResampledModels(NamedTuple):
+    """Models by resample, l1_ratio and C, on the host; NaN for unusable resamples.
 
     Attributes
     ----------
-    dataset : LabelledDataset
-    counts : ndarray of shape (n_samples, n_resamples)
-        Copies of each row in each resample.
-    has_class : ndarray of bool, of shape (n_resamples, n_classes)
-        Whether each class has weight, for the kept classes of the dataset.
-    groups : list of pairs of ndarrays of int
-        For each group of resamples with enough classes, their indices and the codes of
-        their classes.
+    coef : ndarray of shape (n_resamples, n_l1_ratios, n_Cs, n_logits, n_features)
+    intercept : ndarray of shape (n_resamples, n_l1_ratios, n_Cs, n_logits)
+        With the digits of the accumulation dtype.
+    n_iter, converged : ndarray of shape (n_resamples, n_l1_ratios, n_Cs)
+    usable : ndarray of int
+        Indices of the resamples with enough classes.
+    solver : str
+        The solver of the last fit.
     """
 
-    dataset: LabelledDataset
-    counts: np.ndarray
-    has_class: np.ndarray
-    groups: list[tuple[np.ndarray, np.ndarray]]
-
-    @classmethod
-    def of(
-        cls, dataset: LabelledDataset, rows: list[np.ndarray], min_classes: int
-    ) -> Resamples:
-        """Return the resamples with these row numbers, and groups of the usable ones.
-
-        A resample is usable if at least ``min_classes`` classes have weight.
-        """
-        spec = dataset.multinomial_spec
-        counts = count_rows(rows, spec.data.n_samples)
-        data = spec.resampled(spec.data.place_rows(counts), 1).data
-        has_class = arrays.to_host(data.class_weights(spec.n_classes)) > 0
-        patterns, group_of = np.unique(has_class, axis=0, return_inverse=True)
-        groups = [
-            (np.nonzero(group_of.reshape(-1) == i)[0], np.nonzero(pattern)[0])
-            for i, pattern in enumerate(patterns)
-            if pattern.sum() >= min_classes
-        ]
-        return cls(dataset, counts, has_class, groups)
-
-    @property
-    def usable(self) -> np.ndarray:
-        """Return the indices of the resamples in a group."""
-        return np.sort(np.concatenate([members for members, _ in self.groups]))
-
-    def specs(self, n_each: int) -> Iterator[tuple[np.ndarray, ModelSpec]]:
-        """Yield the members of each group, and the spec of their models."""
-        data = self.dataset.spec.data
-        for members, kept in self.groups:
-            counts: Any = data.place_rows(self.counts[:, members])
-            yield members, self.dataset.spec_of_classes(kept).resampled(counts, n_each)
-
-    def concatenate(self, parts: list[Array]) -> Array:
-        """Concatenate arrays of all groups, with NaN for resamples in no group."""
-        xp = arrays.namespace(parts[0])
-        members = np.concatenate([members for members, _ in self.groups])
-        order = np.full(self.has_class.shape[0], members.size)
-        order[members] = np.arange(members.size)
-        nan = xp.full_like(parts[0][:1, ...], xp.nan)
-        return arrays.take(xp.concat([*parts, nan]), order)
+    coef: np.ndarray
+    intercept: np.ndarray
+    n_iter: np.ndarray
+    converged: np.ndarray
+    usable: np.ndarray
+    solver: str
 
 
-def count_rows(rows: list[np.ndarray], n_samples: int) -> np.ndarray:
+def fit_resamples(
+    estimator: Any,
+    dataset: LabelledDataset,
+    rows: Iterable[np.ndarray],
+    grid: tuple[np.ndarray, np.ndarray],
+    name: str,
+) -> ResampledModels:
+    """Fit the models of all resamples and penalties.
+
+    A model leaves out the classes without weight, so that the models of resamples with
+    the same classes have the same parameters. They are fitted together, per l1_ratio.
+
+    Parameters
+    ----------
+    estimator : estimator
+    dataset : LabelledDataset
+    rows : iterable of ndarrays of int
+        Row numbers of each resample.
+    grid : tuple of two ndarrays
+        Values of l1_ratio and of C.
+    name : {'fold', 'resample'}
+
+    Raises
+    ------
+    ValueError
+        If no resample has weight in two classes.
+
+    Warns
+    -----
+    ConvergenceWarning
+        If some models did not converge.
+    UserWarning
+        If resamples have no weight in a class, or in all classes but one.
+    """
+    features, (l1_ratios, Cs) = dataset.features, grid
+    # 1. The classes with weight in each resample.
+    is_ovr = dataset.class_weights.one_vs_rest
+    spec = dataset.spec_of(one_vs_rest=False) if is_ovr else dataset.spec
+    counts, kept = count_rows(rows, spec.data.n_samples), dataset.class_weights.kept
+    data = spec.data.resampled(spec.data.place_rows(counts), 1)
+    has_class = arrays.to_host(data.class_weights(kept.size)) > 0
+    is_usable = has_class.sum(axis=1) >= min(2, kept.size)
+    if not is_usable.any():
+        raise ValueError(f"No {name} has samples of two classes. {ADVICE[name]}")
+    _warn_of_missing_classes(has_class, is_usable, dataset.kept_classes, name)
+    # 2. The models of the resamples with the same classes, per l1_ratio.
+    usable = np.nonzero(is_usable)[0]
+    patterns, pattern_of = np.unique(has_class[usable], axis=0, return_inverse=True)
+    order = np.argsort(Cs, kind="stable")  # weaker and weaker penalties: a path
+    shape = (is_usable.size, l1_ratios.size, Cs.size)
+    n_iter, converged = np.zeros(shape, dtype=np.int32), np.zeros(shape, dtype=bool)
+    coef = np.full((*shape, *dataset.coef_shape), np.nan)
+    intercept = np.full((*shape, dataset.n_logits), np.nan)
+    for i, pattern in enumerate(patterns):
+        members = usable[pattern_of.reshape(-1) == i]
+        # With chunks, another spec stores other targets on the workers.
+        spec = dataset.spec if pattern.all() else dataset.spec_of(kept=kept[pattern])
+        spec = spec.resampled(spec.data.place_rows(counts[:, members]), Cs.size)
+        by_label = Cs.size, members.size, -1
+        C: Any = float(Cs[0])
+        if Cs.size > 1:
+            C = np.repeat(Cs[order], spec.data.targets.n_models // Cs.size)
+            C = features.place(C, features.accumulation_dtype)
+        for j, l1_ratio in enumerate(l1_ratios):
+            fitting = Fitting(estimator, dataset, spec, C=C, l1_ratio=float(l1_ratio))
+            solution = fitting.run(n_steps=Cs.size)
+            fitting.check_convergence(solution)
+            at = members, j, order[:, None]
+            n_iter[at] = solution.n_iter.reshape(by_label).max(axis=2)
+            converged[at] = solution.converged.reshape(by_label).all(axis=2)
+            found = fitting.problem.coefficients(solution.parameters)
+            w, b, rest = map(arrays.to_host, found.values())
+            coef[at] = w.reshape(*by_label[:2], *dataset.coef_shape)
+            intercept[at] = (b + rest).reshape(by_label)
+    solver = fitting.solver_name
+    return ResampledModels(coef, intercept, n_iter, converged, usable, solver)
+
+
+def _warn_of_missing_classes(
+    has_class: np.ndarray, is_usable: np.ndarray, classes: list[Any], name: str
+) -> None:
+    """Warn about resamples without weight in a class, or in all classes but one."""
+    cases = {"have weight in fewer than two classes, and no model": ~is_usable}
+    for label, own in zip(classes, has_class.T):
+        cases[
+            f"have no weight in the class {quoted(label)}: their models leave it out, "
+            "with a probability of 0"
+        ] = ~own & is_usable
+    sentences = [
+        f"{name.capitalize()}s {listed(np.nonzero(those)[0].tolist())} (of "
+        f"{those.size}) {said}."
+        for said, those in cases.items()
+        if those.any()
+    ]
+    if sentences:
+        warn(" ".join([*sentences, ADVICE[name]]))
+
+
+def count_rows(rows: Iterable[np.ndarray], n_samples: int) -> np.ndarray:
     """Count how often each list holds each row, (n_samples, n_lists), in few bytes."""
-    counts = [np.bincount(numbers, minlength=n_samples) for numbers in rows]
-    most = max(int(count.max()) for count in counts)
-    dtype = np.uint8 if most < 256 else np.int32
-    return np.stack([count.astype(dtype) for count in counts], axis=1)
+    counts = (np.bincount(ids, minlength=n_samples) for ids in rows)
+    small = [c.astype(np.uint8 if c.max() < 256 else np.int32) for c in counts]
+    return np.stack(small, axis=1)
