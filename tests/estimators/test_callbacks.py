@@ -173,3 +173,12 @@ def test_callback_at_the_start_of_an_iteration_gets_the_last_estimator(kind):
     if kind != "cv":  # the refit starts at the mean of the folds
         np.testing.assert_allclose(begun[0], np.full_like(begun[0], begun[0][0]))
     np.testing.assert_array_equal(begun[1:], ended[: len(begun) - 1])
+
+
+def test_fit_in_slices_reports_its_end_only(monkeypatch):
+    monkeypatch.setattr("xlr.arrays.free_bytes", lambda x: 3_000)
+    recorder = Recorder()
+    model = xlr.LogisticRegression(multi_class="ovr").set_callbacks(recorder)
+    model.fit(X, Y)
+    assert recorder.ended == ["fit", "teardown"]
+    assert model.history_["objective"].shape == (1, 3)

@@ -211,6 +211,13 @@ def test_cv_fold_that_is_separable_does_not_affect_others():
     assert np.abs(model.coefs_paths_[1, 0, 1]).max() > 100
 
 
+def test_cv_without_a_penalty_warns_of_separation():
+    rows = np.random.default_rng(0).normal(size=(90, 2))
+    model = xlr.LogisticRegressionCV(Cs=[np.inf], cv=3, refit=False)
+    with pytest.warns(xlr.SeparationWarning, match="of 3 models have no finite"):
+        model.fit(rows, rows[:, 0] > 0)
+
+
 def test_cv_counts_repeated_rows_of_a_fold_twice():
     X, y = DATA["breast_cancer"]
     train = np.concatenate([np.arange(300), np.arange(200)])
