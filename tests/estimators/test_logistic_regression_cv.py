@@ -160,6 +160,17 @@ def test_cv_with_a_scoring_function_equals_cv_with_the_name_of_the_score():
     assert model.score(X, y) == pytest.approx(named.score(X, y), rel=1e-12)
 
 
+def test_scorer_that_predicts_other_rows_is_refused():
+    X, y = DATA["wine"]
+
+    def first_rows(estimator, X, y):
+        return estimator.score(X[:5], y[:5])
+
+    model = xlr.LogisticRegressionCV(Cs=CS, scoring=first_rows)
+    with pytest.raises(ValueError, match="it got 36 rows, and predicts 5"):
+        model.fit(X, y)
+
+
 @pytest.mark.parametrize("refit", [True, False])
 def test_cv_choice_ignores_nan_scores(refit):
     X, y = DATA["breast_cancer"]

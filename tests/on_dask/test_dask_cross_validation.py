@@ -59,6 +59,7 @@ def assert_same(chunked: Any, expected: Any) -> None:
         {"scoring": "accuracy", "cv": KFold(4, shuffle=True, random_state=0)},
         {"scoring": "roc_auc_ovr", "cv": StratifiedKFold(3)},
         {"cv": [(np.arange(200), np.arange(200, N)), (np.arange(50, N), [3, 1])]},
+        {"cv": [(np.arange(200), [250, 3, 250])], "scoring": "accuracy"},
     ],
     ids=lambda parameters: " ".join(parameters),
 )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -34,7 +33,6 @@ from xlr.estimators.scoring import (
     held_out_scores,
     with_class_labels,
 )
-from xlr.inputs.features import read_features
 from xlr.inputs.labels import on_host
 from xlr.inputs.weights import finite_intercepts, read_start
 from xlr.threads import thread_pool
@@ -72,9 +70,8 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
     scoring : str or callable, default=None
         A scorer of scikit-learn's, by name or as ``scorer(estimator, X, y)``. None for
         the mean log-likelihood, ``'neg_log_loss'``, computed on the device of X. Other
-        scorers get X on its device and y as a NumPy array. Their estimator returns
-        NumPy arrays, or arrays of the library of X with scikit-learn's
-        ``array_api_dispatch``.
+        scorers get X on its device (row numbers instead of chunks) and y as a NumPy
+        array. Their estimator predicts this X only, as NumPy arrays.
     solver, tol, max_iter
         As in :class:`LogisticRegression`.
     class_weight : dict or 'balanced', default=None
@@ -374,22 +371,17 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
         _, metadata = self._routed("score", sample_weight, params)
         classes = arrays.to_host(self.classes_)
         scorer = with_class_labels(self._scorer(), classes)
-        given: dict[str, Any] = {"y_true": y, **metadata}
-        scored = partial(ScoredModel, classes, self._is_one_vs_rest)
-        if arrays.is_dask(X):  # the logits move to this process
-            given["logits"] = self.decision_function(X, offset)
-            given = on_host(given)
-            logits = given.pop("logits")
-            model = scored(logits=np.reshape(logits, (len(logits), -1)))
-            rows: Any = np.arange(len(logits))[:, None]
-        else:
-            # Check the names of the columns here: as in the fit, scorers get numbers.
-            rows, given = read_features(self, X, reset=False).X, on_host(given)
-            if offset is None:
-                self._warn_of_missing_offset()
-            names = "coef_", "intercept_", "_intercept_rounding"
-            fitted = {name: getattr(self, name, None) for name in names}
-            model = scored(offset, **fitted)
+        logits = self.decision_function(X, offset)
+        given = on_host({"y_true": y, "logits": logits, **metadata})
+        logits = given.pop("logits")
+        model = ScoredModel(
+            classes,
+            self._is_one_vs_rest,
+            np.reshape(logits, (len(logits), -1)),
+            coef_=self.coef_,
+            intercept_=self.intercept_,
+        )
+        rows = np.arange(len(logits))[:, None] if arrays.is_dask(X) else X
         return float(scorer(model, rows, given.pop("y_true"), **given))
 
     @classmethod

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from sklearn import get_config
 from sklearn.metrics import make_scorer
 
 from xlr import arrays
@@ -105,8 +104,8 @@ def held_out_scores(
 ) -> np.ndarray:
     """Return the scores of the held-out rows of each fold, by a scikit-learn scorer.
 
-    For chunks of Dask, the logits move to this process, fold by fold. The scorer gets
-    row numbers as X, and models that hold the logits of these rows.
+    The scorer gets models that hold the logits of its rows on the host, computed for
+    all models of a fold in one pass. With chunks of Dask, its X are row numbers.
 
     Parameters
     ----------
@@ -123,68 +122,47 @@ def held_out_scores(
     -------
     ndarray of shape (n_folds, n_models)
     """
-    in_memory, scores = dataset.labelled_data.in_memory, []
-    held_out_models = _in_memory if in_memory else _in_chunks
-    metadata = on_host(metadata)
-    for i, test in enumerate(tests):
-        test = test if in_memory else np.sort(test)
-        X, models = held_out_models(dataset, test, coef[i, ...], intercept[i, ...])
+    data, features = dataset.labelled_data, dataset.features
+    one_vs_rest = dataset.class_weights.one_vs_rest
+    classes, metadata, scores = arrays.to_host(dataset.classes), on_host(metadata), []
+    for i, test in enumerate(map(np.sort, tests)):
+        w, b = coef[i, ...], intercept[i, ...]
+        counts = count_rows([test], data.n_samples)
+        logits_of_blocks = data.map_reduce(
+            _test_logits,
+            w,
+            b,
+            width=w.shape[0] * w.shape[1],
+            combine=operator.add,
+            per_row=data.place_rows(counts, on_device=False),
+        )
+        logits, X = np.concatenate(logits_of_blocks), test[:, None]
+        if data.in_memory:
+            X, ids, xp = features.X, features.place(test, None), features.xp
+            X = X.take_rows(ids) if is_matrix(X) else arrays.take_rows(X, ids, xp=xp)
         given = {
             name: np.asarray(v)[test] if np.shape(v)[:1] == y.shape else v
             for name, v in metadata.items()
         }
+        models = (
+            ScoredModel(
+                classes,
+                one_vs_rest,
+                logits[:, k, :],
+                coef_=w[k, ...],
+                intercept_=b[k, ...],
+            )
+            for k in range(w.shape[0])
+        )
         scores.append([float(scorer(m, X, y[test], **given)) for m in models])
     return np.asarray(scores)
 
 
-def _in_memory(
-    dataset: LabelledDataset, test: np.ndarray, coef: Array, intercept: Array
-) -> tuple[Any, list[ScoredModel]]:
-    """Return some rows of X, and models of them."""
-    features, xp = dataset.features, dataset.features.xp
-    X, ids = features.X, features.place(test, None)
-    X = X.take_rows(ids) if is_matrix(X) else arrays.take_rows(X, ids, xp=xp)
-    classes, offset = arrays.to_host(dataset.classes), dataset.labelled_data.offset
-    if offset is not None:
-        offset = xp.take(offset, ids, axis=0)
-    one_vs_rest = dataset.class_weights.one_vs_rest
-    return X, [
-        ScoredModel(
-            classes,
-            one_vs_rest,
-            offset,
-            coef_=coef[i, ...],
-            intercept_=intercept[i, ...],
-        )
-        for i in range(coef.shape[0])
-    ]
-
-
-def _in_chunks(
-    dataset: LabelledDataset, test: np.ndarray, coef: Array, intercept: Array
-) -> tuple[np.ndarray, list[ScoredModel]]:
-    """Return row numbers, and models that hold the logits of these rows."""
-    data, one_vs_rest = dataset.labelled_data, dataset.class_weights.one_vs_rest
-    is_test = np.isin(np.arange(data.n_samples), test)
-    logits_of_chunks = data.map_reduce(
-        _test_logits,
-        coef,
-        intercept,
-        combine=operator.add,
-        per_row=data.place_rows(is_test),
-    )
-    classes, logits = arrays.to_host(dataset.classes), np.concatenate(logits_of_chunks)
-    return test[:, None], [
-        ScoredModel(classes, one_vs_rest, logits=logits[:, i, :])
-        for i in range(coef.shape[0])
-    ]
-
-
 def _test_logits(
-    block: Block, coef: Array, intercept: Array, is_test: np.ndarray
+    block: Block, coef: Array, intercept: Array, counts: np.ndarray
 ) -> tuple[np.ndarray]:
     """Return logits on the host, (n_rows, n_models, n_outputs)."""
-    ids = np.nonzero(is_test)[0]
+    ids = np.repeat(np.arange(counts.shape[0]), counts[:, 0])
     ids = arrays.move(ids, xp=block.xp, device=block.matrix.device)
     return (arrays.to_host(_logits_of_models(block, ids, coef, intercept)),)
 
@@ -225,34 +203,28 @@ def with_class_labels(
 
 
 class ScoredModel(LinearClassifier):
-    """A fitted model for the scorers of scikit-learn, with NumPy results.
-
-    Their metrics take NumPy arrays, unless scikit-learn's ``array_api_dispatch`` is
-    set: the results then stay in the library of X.
+    """The logits of some rows, as a fitted model for the scorers of scikit-learn.
 
     Parameters
     ----------
     classes : ndarray of shape (n_classes,)
     one_vs_rest : bool
-    offset : array of shape (n_samples,) or (n_samples, n_classes), default=None
-        Offset of the rows to score.
-    logits : array of shape (n_samples, n_columns), default=None
-        Logits of the rows to score; None to compute them from X.
-    **fitted
-        Fitted attributes.
+    logits : ndarray of shape (n_samples, n_columns)
+    coef_, intercept_ : arrays
+        Fitted attributes, for scorers that read them.
     """
 
     def __init__(
         self,
         classes: np.ndarray,
         one_vs_rest: bool,
-        offset: Any = None,
-        logits: Any = None,
-        **fitted: Any,
+        logits: np.ndarray,
+        *,
+        coef_: Array,
+        intercept_: Array,
     ) -> None:
         self.classes_, self._one_vs_rest = classes, one_vs_rest
-        self._offset, self._logits = offset, logits
-        self.__dict__.update(fitted)
+        self._logits, self.coef_, self.intercept_ = logits, coef_, intercept_
 
     def fit(self, X: Array, y: Array) -> ScoredModel:
         """Do nothing: the model is fitted."""
@@ -262,9 +234,11 @@ class ScoredModel(LinearClassifier):
         self, function: Callable[..., Array], X: Array, offset: Array | None = None
     ) -> Array:
         """Return a result from the logits."""
-        logits = self._logits
-        if logits is None:
-            logits = super()._map_logits(lambda logits, xp: logits, X, self._offset)
-        if not get_config()["array_api_dispatch"]:
-            logits = np.array(arrays.to_host(logits))  # the metric may overwrite it
+        n_rows, n_given = np.shape(X)[0], self._logits.shape[0]
+        if n_rows != n_given:
+            raise ValueError(
+                f"A scorer can predict only the rows that it gets: it got {n_given} "
+                f"rows, and predicts {n_rows}."
+            )
+        logits = np.array(self._logits)  # the function may overwrite them
         return function(logits, xp=arrays.namespace(logits))
