@@ -258,3 +258,14 @@ def test_hessian_larger_than_memory_is_refused_before_an_iteration(monkeypatch, 
         model.fit(X, Y)
     assert capsys.readouterr().out == ""
     assert not hasattr(model, "coef_")
+
+
+def test_error_for_a_hessian_that_numpy_cannot_allocate_advises_auto(monkeypatch):
+    def fail(self, objective, start):
+        raise MemoryError("Unable to allocate 8 TiB.")
+
+    monkeypatch.setattr("xlr.arrays.free_bytes", lambda x: None)  # without psutil
+    monkeypatch.setattr("xlr.solvers.NewtonCholesky.init", fail)
+    model = xlr.LogisticRegression(solver="newton-cholesky", C=1e-6)
+    with pytest.raises(MemoryError, match=r"parameters \(Unable to.*Use solver='auto'"):
+        model.fit(X[:8], Y[:8])

@@ -214,7 +214,15 @@ class Fitting:
                 start = objective.non_smooth.project(start, xp=objective.xp)
             return minimise(self._solver, objective, start, **options)
         options |= {"seed": self._seed, "n_steps": n_steps}
-        return minimise_models(self._solver, objective, start, **options)
+        try:
+            return minimise_models(self._solver, objective, start, **options)
+        except MemoryError as error:
+            n_parameters, name = objective.n_parameters, self.solver_name
+            # Otherwise X itself, not the Hessian, fills the memory.
+            hessian_is_larger = n_parameters**2 > objective.data.product_cost
+            if name not in HESSIAN_ADVICE or not hessian_is_larger:
+                raise
+            raise _no_memory_for(name, n_parameters, error) from error
 
     def prediction_attributes(
         self, input_attributes: dict[str, Any], parameters: Array
@@ -358,11 +366,15 @@ def _check_memory_for(name: str, n_parameters: int, data: TrainingData) -> None:
     needed = N_HESSIANS * 8 * n_parameters**2
     free = arrays.free_bytes(data.matrix.stored if data.in_memory else np.empty(0))
     if free is not None and needed > free:
-        raise MemoryError(
-            f"solver={name!r} needs {needed:.3g} bytes for the Hessian of "
-            f"{n_parameters} parameters ({free:.3g} bytes are free). Use "
-            f"solver='auto', {HESSIAN_ADVICE[name]}."
-        )
+        raise _no_memory_for(name, n_parameters, f"{free:.3g} bytes are free")
+
+
+def _no_memory_for(name: str, n_parameters: int, cause: Any) -> MemoryError:
+    needed = N_HESSIANS * 8 * n_parameters**2
+    return MemoryError(
+        f"solver={name!r} needs {needed:.3g} bytes for the Hessian of {n_parameters} "
+        f"parameters ({cause}). Use solver='auto', {HESSIAN_ADVICE[name]}."
+    )
 
 
 def printing_listener(solver: str, on_iteration: Listener | None = None) -> Listener:

@@ -71,7 +71,7 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
         A scorer of scikit-learn's, by name or as ``scorer(estimator, X, y)``. None for
         the mean log-likelihood, ``'neg_log_loss'``, computed on the device of X. Other
         scorers get X on its device (row numbers instead of chunks) and y as a NumPy
-        array. Their estimator predicts this X only, as NumPy arrays.
+        array. Their estimator returns NumPy arrays.
     solver, tol, max_iter
         As in :class:`LogisticRegression`.
     class_weight : dict or 'balanced', default=None
@@ -94,8 +94,7 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
     Cs_ : ndarray of shape (n_Cs,)
     l1_ratios_ : ndarray of shape (n_l1_ratios,)
     scores_ : ndarray of shape (n_folds, n_l1_ratios, n_Cs)
-        Score of each model on the held-out rows of its fold. A fold that trains on
-        fewer than two classes has NaN, which does not count.
+        Score of each model on the held-out rows of its fold.
     coefs_paths_ : array of shape (n_folds, n_l1_ratios, n_Cs, n_columns, n_dof)
         Coefficients and, with ``fit_intercept``, intercept of each model, in the
         library, dtype and device of X. Two classes have one column, more classes one
@@ -200,8 +199,8 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
             If a fit did not converge.
         UserWarning
             If classes have no weight, in all rows or in the training rows of a fold.
-            The fits leave them out, with a probability of 0. Folds with weight in fewer
-            than two classes have no model, and a score of NaN.
+            The fits leave them out, with a probability of 0. Folds without any weight
+            have a score of NaN.
         """
         features = begin_fit(self, X, y, sample_weight, offset)
         to_splitter, to_scorer = self._routed("fit", sample_weight, params)
@@ -374,14 +373,16 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
         logits = self.decision_function(X, offset)
         given = on_host({"y_true": y, "logits": logits, **metadata})
         logits = given.pop("logits")
+        rows = np.arange(len(logits))[:, None] if arrays.is_dask(X) else X
         model = ScoredModel(
             classes,
             self._is_one_vs_rest,
+            rows,
             np.reshape(logits, (len(logits), -1)),
             coef_=self.coef_,
             intercept_=self.intercept_,
+            _has_offset=self._has_offset,
         )
-        rows = np.arange(len(logits))[:, None] if arrays.is_dask(X) else X
         return float(scorer(model, rows, given.pop("y_true"), **given))
 
     @classmethod

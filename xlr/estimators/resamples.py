@@ -12,6 +12,10 @@ from xlr.estimators._fit import Fitting
 from xlr.estimators.dataset import LabelledDataset
 from xlr.text import listed, quoted, warn
 
+# Classes that a model needs. As in scikit-learn, a fold that trains on a single class
+# has a score.
+MIN_CLASSES = {"fold": 1, "resample": 2}
+
 # Advice if resamples lack classes, by the name of the resamples.
 ADVICE = {
     "fold": "Use fewer folds, or a splitter that shuffles and stratifies "
@@ -75,7 +79,7 @@ def fit_resamples(
     ConvergenceWarning
         If some models did not converge.
     UserWarning
-        If resamples have no weight in a class, or in all classes but one.
+        If resamples have no weight in a class, or too few classes for a model.
     """
     features, (l1_ratios, Cs) = dataset.features, grid
     # 1. The classes with weight in each resample.
@@ -84,8 +88,9 @@ def fit_resamples(
     counts, kept = count_rows(rows, spec.data.n_samples), dataset.class_weights.kept
     data = spec.data.resampled(spec.data.place_rows(counts), 1)
     has_class = arrays.to_host(data.class_weights(kept.size)) > 0
-    is_usable = has_class.sum(axis=1) >= min(2, kept.size)
-    if not is_usable.any():
+    n_classes = has_class.sum(axis=1)
+    is_usable = n_classes >= min(MIN_CLASSES[name], kept.size)
+    if n_classes.max() < min(2, kept.size):
         raise ValueError(f"No {name} has samples of two classes. {ADVICE[name]}")
     _warn_of_missing_classes(has_class, is_usable, dataset.kept_classes, name)
     # 2. The models of the resamples with the same classes, per l1_ratio.
@@ -124,8 +129,9 @@ def fit_resamples(
 def _warn_of_missing_classes(
     has_class: np.ndarray, is_usable: np.ndarray, classes: list[Any], name: str
 ) -> None:
-    """Warn about resamples without weight in a class, or in all classes but one."""
-    cases = {"have weight in fewer than two classes, and no model": ~is_usable}
+    """Warn about resamples without weight in a class, or with too few classes."""
+    few = "no class" if MIN_CLASSES[name] == 1 else "fewer than two classes"
+    cases = {f"have weight in {few}, and no model": ~is_usable}
     for label, own in zip(classes, has_class.T):
         cases[
             f"have no weight in the class {quoted(label)}: their models leave it out, "

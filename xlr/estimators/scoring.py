@@ -148,9 +148,11 @@ def held_out_scores(
             ScoredModel(
                 classes,
                 one_vs_rest,
+                X,
                 logits[:, k, :],
                 coef_=w[k, ...],
                 intercept_=b[k, ...],
+                _has_offset=data.targets.offset is not None,
             )
             for k in range(w.shape[0])
         )
@@ -203,28 +205,31 @@ def with_class_labels(
 
 
 class ScoredModel(LinearClassifier):
-    """The logits of some rows, as a fitted model for the scorers of scikit-learn.
+    """A fitted model for the scorers of scikit-learn, with NumPy results.
 
     Parameters
     ----------
     classes : ndarray of shape (n_classes,)
     one_vs_rest : bool
+    X : array or matrix
+        The rows to score.
     logits : ndarray of shape (n_samples, n_columns)
-    coef_, intercept_ : arrays
-        Fitted attributes, for scorers that read them.
+        Logits of these rows.
+    **fitted
+        Fitted attributes, for scorers that read them or predict other rows.
     """
 
     def __init__(
         self,
         classes: np.ndarray,
         one_vs_rest: bool,
+        X: Any,
         logits: np.ndarray,
-        *,
-        coef_: Array,
-        intercept_: Array,
+        **fitted: Any,
     ) -> None:
         self.classes_, self._one_vs_rest = classes, one_vs_rest
-        self._logits, self.coef_, self.intercept_ = logits, coef_, intercept_
+        self._X, self._logits = X, logits
+        self.__dict__.update(fitted)
 
     def fit(self, X: Array, y: Array) -> ScoredModel:
         """Do nothing: the model is fitted."""
@@ -234,11 +239,8 @@ class ScoredModel(LinearClassifier):
         self, function: Callable[..., Array], X: Array, offset: Array | None = None
     ) -> Array:
         """Return a result from the logits."""
-        n_rows, n_given = np.shape(X)[0], self._logits.shape[0]
-        if n_rows != n_given:
-            raise ValueError(
-                f"A scorer can predict only the rows that it gets: it got {n_given} "
-                f"rows, and predicts {n_rows}."
-            )
-        logits = np.array(self._logits)  # the function may overwrite them
+        logits = self._logits
+        if X is not self._X:
+            logits = super()._map_logits(lambda logits, xp: logits, X)
+        logits = np.array(arrays.to_host(logits))  # the function may overwrite them
         return function(logits, xp=arrays.namespace(logits))
