@@ -40,12 +40,11 @@ def read_labels(y: Any, n_samples: int) -> tuple[Array, Array]:
     y = accept("y", y)
     if not (isinstance(y, np.ndarray) and y.ndim == 1):
         _refuse_mixed_list(y)
-        y = with_plain_integers(y)
         _refuse_matrix(y)
         if arrays.is_foreign(y):
             y = y[:, 0] if y.ndim == 2 else y
-        else:
-            y = column_or_1d(y, warn=True)
+        else:  # scikit-learn would make nullable integers of pandas floats
+            y = column_or_1d(np.asarray(y), warn=True)
     check_n_rows("y", y.shape, n_samples)
     try:
         with arrays.current_device(y):
@@ -57,31 +56,10 @@ def read_labels(y: Any, n_samples: int) -> tuple[Array, Array]:
     return classes, codes
 
 
-def with_plain_integers(y: Any) -> Any:
-    """Return nullable integers and booleans of pandas as NumPy's, all else unchanged.
-
-    NumPy would make them float64, which cannot hold all integers above 2**53.
-
-    Raises
-    ------
-    ValueError
-        If labels are missing.
-    """
-    if getattr(y, "ndim", 1) == 2 and hasattr(type(y), "iloc") and y.shape[1] == 1:
-        plain = with_plain_integers(y.iloc[:, 0])
-        return plain[:, None] if isinstance(plain, np.ndarray) else y
-    dtype = getattr(getattr(y, "dtype", None), "numpy_dtype", None)
-    if dtype is None or dtype.kind not in "biu":
-        return y
-    if y.isna().any():
-        _refuse_missing(y.tolist())
-    return y.to_numpy(dtype=dtype)
-
-
 def on_host(values: dict[str, Any]) -> dict[str, Any]:
     """Return values with their arrays on the host, and those of Dask in this process.
 
-    Tables become arrays; nullable integers of pandas become NumPy's.
+    Tables become arrays.
     """
     values = dict(values)
     lazy = {name: parts_of(v) for name, v in values.items() if arrays.is_dask(v)}
@@ -97,7 +75,6 @@ def _to_numpy(name: str, values: Any) -> Any:
     values = accept("y" if name == "y_true" else name, values)  # scikit-learn's name
     if arrays.is_foreign(values):
         return arrays.to_host(values)
-    values = with_plain_integers(values)
     return np.asarray(values) if hasattr(values, "__array__") else values
 
 
