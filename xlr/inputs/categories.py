@@ -97,33 +97,17 @@ class Encoder:
             If a categorical column has missing values or unknown levels where the
             options make them errors.
         """
-        codes = self.codes(X)
+        frame = nw.from_native(X, eager_only=True)
+        codes = np.stack([self._codes(frame[name], name) for name in self.levels]).T
+        n_levels = [len(levels) - self.n_dropped for levels in self.levels.values()]
         if not self.numeric:
-            return SplitMatrix([CategoricalMatrix(codes, self.n_indicators)])
-        numbers = read_numbers(self.numeric_table(X))
+            return SplitMatrix([CategoricalMatrix(codes, n_levels)])
+        numbers = read_numbers(frame.select(self.numeric).to_native())
         entries = arrays.entries(numbers)
         xp, device = arrays.namespace(entries), arrays.device_of(entries)
         codes = arrays.move(codes, xp=xp, device=device)
-        one_hot = CategoricalMatrix(codes, self.n_indicators, xp=xp)
+        one_hot = CategoricalMatrix(codes, n_levels, xp=xp)
         return SplitMatrix([numbers, one_hot])
-
-    @property
-    def n_indicators(self) -> tuple[int, ...]:
-        """Number of one-hot columns of each categorical column."""
-        return tuple(len(levels) - self.n_dropped for levels in self.levels.values())
-
-    def numeric_table(self, X: Any) -> Any:
-        """Return the native table of the numeric columns."""
-        return nw.from_native(X, eager_only=True).select(self.numeric).to_native()
-
-    def codes(self, X: Any) -> np.ndarray:
-        """Return the codes of the categorical columns: (n_rows, n_codes)."""
-        frame = nw.from_native(X, eager_only=True)
-        narrow = np.min_scalar_type(-max(map(len, self.levels.values())) - 1)
-        codes = np.empty((len(self.levels), len(frame)), dtype=narrow)
-        for own, name in zip(codes, self.levels):
-            own[:] = self._codes(frame[name], name)
-        return codes.T
 
     def _codes(self, column: nw.Series[Any], name: str) -> np.ndarray:
         """Return the code of each row: the position among levels with coefficients.
@@ -150,7 +134,8 @@ class Encoder:
                     "to give such rows no level."
                 )
         new = [position.get(value, -1) - self.n_dropped for value in values]
-        return np.take(np.maximum(np.asarray(new, dtype=np.int32), -1), value_indices)
+        narrow = np.min_scalar_type(-len(position) - 1)
+        return np.take(np.maximum(np.asarray(new, dtype=narrow), -1), value_indices)
 
 
 def fit_encoder(
