@@ -8,7 +8,6 @@ from numbers import Real
 from typing import Any
 
 import numpy as np
-from sklearn.exceptions import DataConversionWarning
 
 from xlr import arrays
 from xlr.arrays import Array
@@ -27,7 +26,6 @@ def example_rows(X: Any) -> Any:
     TypeError, ValueError
         If X is not a dense matrix, or its number of columns is not known.
     """
-    _refuse_collection(X, "X")
     if _is_dask_table(X):
         return X._meta_nonempty
     check_2d(X.shape)
@@ -118,55 +116,30 @@ def split_like(X: ChunkedMatrix, values: Any, name: str) -> list[Delayed]:
     -----
     UserWarning
         If the chunks differ from the chunks of X, and the values are rechunked.
-    DataConversionWarning
-        If y is a matrix with one column.
     """
     n_chunks = len(X.tasks)
     if values is None or (name == "sample_weight" and isinstance(values, Real)):
         return [literal(values)] * n_chunks
-    is_lazy = arrays.is_dask(values)
-    if is_lazy:
-        _refuse_collection(values, name)
-    if name == "y":
-        values = _column(values)
-    if not is_lazy:
+    if not arrays.is_dask(values):
         return _split_in_memory(X, values, name)
-    if _is_dask_table(values):
-        parts = parts_of(values)
-        if len(parts) != n_chunks:
-            raise ValueError(
-                f"{name} is in {len(parts)} partitions and X in {n_chunks} chunks. "
-                "Take both from one table, or give both known chunks of the same sizes."
+    if not _is_dask_table(values):
+        check_n_rows(name, values.shape, X.shape[0])
+        if values.ndim > 1 and len(values.chunks[1]) > 1:
+            values = values.rechunk({1: -1})
+        own = values.chunks[0]
+        if own != X.row_counts and not np.isnan([*own, *X.row_counts]).any():
+            warn(
+                f"{name} has other chunks than X, and each call rechunks it. Rechunk "
+                f"it once: {name}.rechunk(X.chunks[:1]).",
             )
-        return parts
-    check_n_rows(name, values.shape, X.shape[0])
-    if values.ndim > 1 and len(values.chunks[1]) > 1:
-        values = values.rechunk({1: -1})
-    own = values.chunks[0]
-    if own != X.row_counts and not np.isnan([*own, *X.row_counts]).any():
-        warn(
-            f"{name} has other chunks than X, and each call rechunks it. Rechunk it "
-            f"once: {name}.rechunk(X.chunks[:1]).",
-        )
-        values = values.rechunk((X.row_counts, *values.chunks[1:]))
-    if len(values.chunks[0]) != n_chunks:
+            values = values.rechunk((X.row_counts, *values.chunks[1:]))
+    parts = parts_of(values)
+    if len(parts) != n_chunks:
         raise ValueError(
-            f"{name} is in {len(values.chunks[0])} chunks and X in {n_chunks}, and not "
-            "all of their sizes are known. Call compute_chunk_sizes() on both."
+            f"{name} is in {len(parts)} chunks and X in {n_chunks}. Take both from one "
+            "table, or call compute_chunk_sizes() on both."
         )
-    return parts_of(values)
-
-
-def _column(y: Any) -> Any:
-    """Return the only column of a matrix with one; anything else unchanged."""
-    if getattr(y, "ndim", 1) != 2 or y.shape[1] != 1:
-        return y
-    warn(
-        "A column-vector y was passed when a 1d array was expected. Please change the "
-        "shape of y to (n_samples,), for example using ravel().",
-        DataConversionWarning,
-    )
-    return y[y.columns[0]] if hasattr(type(y), "columns") else y[:, 0]
+    return parts
 
 
 def _split_in_memory(X: ChunkedMatrix, values: Any, name: str) -> list[Delayed]:
@@ -188,16 +161,6 @@ def _split_in_memory(X: ChunkedMatrix, values: Any, name: str) -> list[Delayed]:
 
 def _is_dask_table(X: Any) -> bool:
     return hasattr(type(X), "_meta_nonempty")
-
-
-def _refuse_collection(values: Any, name: str) -> None:
-    """Raise TypeError unless the values are an array, a table or a column."""
-    if not (_is_dask_table(values) or hasattr(type(values), "chunks")):
-        raise TypeError(
-            f"{name} is a {type(values).__name__} of Dask, whose rows and columns are "
-            "not known. Make an array or a table of it, for instance with "
-            "dask.array.from_delayed or dask.dataframe.from_delayed."
-        )
 
 
 def refuse_sparse_or_masked(chunk: Any) -> None:
