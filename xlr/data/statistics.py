@@ -83,7 +83,7 @@ def column_statistics(
     Parameters
     ----------
     data : TrainingData
-        Data with rows in memory, and weights of mean 1.
+        Data with rows in memory.
     names : callable, default=None
         Returns the names of the columns, for errors; None for x0, x1, ...
 

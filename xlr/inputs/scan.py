@@ -277,14 +277,10 @@ def _scan_chunk(
 
 def _statistics(matrix: Matrix, scanned: ScannedTargets) -> ColumnStatistics | None:
     """Return the column statistics of a chunk; None if its rows weigh nothing."""
-    mean = float(scanned.totals.sum()) / matrix.shape[0]
-    if mean == 0:  # X must be finite in rows without weight, too
+    if not scanned.totals.any():  # X must be finite in rows without weight, too
         refuse_non_finite(matrix)
         return None
-    targets = scanned.targets
-    unit = Targets(1, targets.labels, targets.weights / mean)  # weights of mean 1
-    column_stats = column_statistics(TrainingData(matrix, unit))
-    return column_stats._replace(weight=column_stats.weight * mean)
+    return column_statistics(TrainingData(matrix, scanned.targets))
 
 
 def _recoded(classes: Array, scanned: ScannedTargets) -> Targets:
