@@ -54,7 +54,7 @@ def is_foreign(x: object) -> bool:
     if is_dask(x):
         raise TypeError(
             "Dask arrays and tables are for LogisticRegression, LogisticRegressionCV, "
-            "logistic_path, logit and infer. Here, pass x.compute()."
+            "logistic_path, logit and infer, with X of Dask. Here, pass x.compute()."
         )
     _refuse_unsupported(x)
     if is_sparse(x):

@@ -113,12 +113,6 @@ def scan_rows(
     given = {"y": y, "sample_weight": sample_weight, "offset": offset}
     if isinstance(features.X, ChunkedMatrix):
         return _scan_chunks(estimator, features.X, given, statistics)
-    for name, values in given.items():
-        if values is not None and arrays.is_dask(values):
-            raise TypeError(
-                f"{name} is of Dask while X is in memory. Pass {name}.compute(), or X "
-                "as a Dask array."
-            )
     classes, totals, targets = _scan_targets(features, y, sample_weight, offset)
     check_n_classes(classes)
     return classes, totals, TrainingData(features.matrix, targets, pool=pool), None
