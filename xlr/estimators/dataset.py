@@ -184,15 +184,9 @@ class Dataset:
 def statistics_of(features: Features, spec: ModelSpec) -> ColumnStatistics:
     """Return the statistics of the columns of X, with the weights of all models."""
     data = spec.data
-    if data.targets.n_models > 1:
-        data = data.with_targets(_shared_weights)
+    if data.targets.n_models > 1:  # column statistics read no labels
+        data = data.with_targets(lambda own: Targets(1, own.weights, own.weights))
     return column_statistics(data, names=lambda: features.column_names)
-
-
-def _shared_weights(targets: Targets) -> Targets:
-    """Return targets of one model with the weights that all models share."""
-    # Column statistics read no labels.
-    return Targets(1, targets.weights, targets.weights)
 
 
 @dataclass
