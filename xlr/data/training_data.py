@@ -128,11 +128,6 @@ class TrainingData:
         """Return the time of a product with a vector, in dense multiply-adds."""
         return self.n_samples * self.matrix.product_cost
 
-    @property
-    def gram_cost(self) -> float:
-        """Return the time of a Gram matrix, in dense multiply-adds."""
-        return self.n_samples * self.matrix.gram_cost
-
     def map_reduce(
         self,
         function: Callable[..., Sums],

@@ -617,7 +617,7 @@ class Objective:
         factorisation, it is the diagonal.
         """
         product_cost = self.data.product_cost
-        cost = self.data.gram_cost + self.output_size**3 / 3
+        cost = self.n_samples * self.data.matrix.gram_cost + self.output_size**3 / 3
         if cost >= MAX_ESTIMATE_PRODUCTS * product_cost:
             return DiagonalHessian(self.hessian_diagonal(parameters), xp=self.xp)
         size = self.n_columns * self.output_size**2
@@ -643,7 +643,7 @@ class Objective:
         speedup = (1 + OUTPUT_COST) / (1 / self.n_columns + OUTPUT_COST)
         product = self.data.product_cost
         if self.is_large:
-            gram = self.data.gram_cost * self.n_outputs**2
+            gram = n * self.data.matrix.gram_cost * self.n_outputs**2
             return speedup * (1.5 + gram / (5 * self.n_outputs * product))
         one_pass = CALL_COST / self.n_models + 2 * product * self.n_outputs / speedup
         return max(MIN_HESSIAN_COST, (n / 2 + size / 3) * size**2 / (10 * one_pass))
