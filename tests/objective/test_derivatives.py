@@ -117,10 +117,10 @@ def draw(shape: Shape) -> Drawn:
     data, scaler = TrainingData(matrix, replace(targets, offset=offset)), None
     if shape.standardized:
         one_model = Targets(1, targets.weights, targets.weights)
-        statistics = column_statistics(TrainingData(matrix, one_model))
+        _, mean, std = column_statistics(TrainingData(matrix, one_model))
         if not shape.fit_intercept:
-            statistics = statistics.about_zero(xp=xp)
-        scaler = Scaler.of(statistics.mean, statistics.std, matrix.dtype, xp=xp)
+            mean, std = np.zeros(p), np.hypot(mean, std)
+        scaler = Scaler.of(mean, std, matrix.dtype, xp=xp)
         data = data.standardized(scaler)
     strength = rng.exponential(size=(m, 1, p))
     penalty = make_penalty(p, ridge=strength, l1=2 * strength * shape.lasso)

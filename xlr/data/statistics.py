@@ -63,11 +63,6 @@ class ColumnStatistics(NamedTuple):
         variance = a * self.std**2 + b * other.std**2 + a * b * d**2
         return ColumnStatistics(total, self.mean + b * d, xp.sqrt(variance))
 
-    def about_zero(self, *, xp: Namespace) -> ColumnStatistics:
-        """Return statistics about zero: root mean squares as standard deviations."""
-        rms = xp.hypot(self.mean, self.std)
-        return self._replace(mean=xp.zeros_like(rms), std=rms)
-
 
 @arrays.quiet()
 def column_statistics(

@@ -140,10 +140,10 @@ class Dataset:
         data, self.robust = self.spec.data, self.statistics
         if data.max_sample_size:  # chunks whose statistics are known have no sample
             self.robust = without_outliers(data.matrix, self.statistics)
-        about = self.robust
-        if not self.fit_intercept:
-            about = about.about_zero(xp=data.xp)
-        self.scaler = Scaler.of(about.mean, about.std, data.dtype, xp=data.xp)
+        xp, mean, std = data.xp, self.robust.mean, self.robust.std
+        if not self.fit_intercept:  # root mean squares as standard deviations
+            mean, std = xp.zeros_like(mean), xp.hypot(mean, std)
+        self.scaler = Scaler.of(mean, std, data.dtype, xp=xp)
 
     @property
     def column_mean_std(self) -> Array:
