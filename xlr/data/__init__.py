@@ -10,7 +10,6 @@ from xlr.data.split_matrix import SplitMatrix, as_matrix, concatenated
 from xlr.data.statistics import (
     ColumnStatistics,
     column_statistics,
-    has_outliers,
     refuse_non_finite,
     without_outliers,
 )
@@ -38,7 +37,6 @@ __all__ = [
     "column_statistics",
     "concatenated",
     "fetch",
-    "has_outliers",
     "is_matrix",
     "matrix_of",
     "padded_size",

@@ -238,12 +238,6 @@ def without_outliers(matrix: Matrix, statistics: ColumnStatistics) -> ColumnStat
     return _replaced(statistics, candidates[is_outlying], robust, xp=xp)
 
 
-def has_outliers(statistics: ColumnStatistics, robust: ColumnStatistics) -> np.ndarray:
-    """Return a mask of the columns with outliers, by :func:`without_outliers`."""
-    std, robust_std = arrays.to_host(statistics.std), arrays.to_host(robust.std)
-    return std > MIN_OUTLIER_RATIO * robust_std
-
-
 def _gap_statistics(
     matrix: Matrix, n_rows: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -16,7 +16,6 @@ from xlr.data import (
     Targets,
     TrainingData,
     column_statistics,
-    has_outliers,
     without_outliers,
 )
 from xlr.inputs.features import Features
@@ -168,7 +167,8 @@ class Dataset:
 
     def advice_on_outliers(self) -> str:
         """Return a sentence that names columns with outliers, or an empty string."""
-        columns = np.nonzero(has_outliers(self.statistics, self.robust))[0]
+        has_outliers = self.statistics.std != self.robust.std
+        (columns,) = np.nonzero(arrays.to_host(has_outliers))
         if not columns.size:
             return ""
         return (
