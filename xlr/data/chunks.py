@@ -232,9 +232,7 @@ class ChunkedData:
 
     def place_rows(self, values: np.ndarray) -> PerRow:
         """Cut values for each row, (n_samples, ...), into chunks."""
-        X, like = self.X, self.X.like
-        sampled = arrays.move(values[X.sample_ids, ...], xp=like.xp, device=like.device)
-        return PerRow(X.cut(values), sampled)
+        return PerRow(self.X.cut(values), values[self.X.sample_ids, ...])
 
     def map_reduce(
         self,

@@ -132,13 +132,13 @@ class Targets:
         changed = {k: change(v) for k, v in values.items() if v is not None}
         return replace(self, **changed)
 
-    def resampled(self, counts: Array, n_penalties: int) -> Targets:
+    def resampled(self, counts: np.ndarray, n_penalties: int) -> Targets:
         """Return the targets of models of resampled rows.
 
         Parameters
         ----------
-        counts : array of shape (n_samples, n_counts)
-            Copies of each row in each resample.
+        counts : ndarray of shape (n_samples, n_counts)
+            Copies of each row in each resample, on the host.
         n_penalties : int
             Number of penalties. Each has a model for each resample and label. The
             models of the first penalty come first, in the order of the counts and then
@@ -147,11 +147,11 @@ class Targets:
         n_labels = self.n_models
         shape = n_penalties, counts.shape[1], n_labels
         penalty, count, label = np.indices(shape).reshape(3, -1)
-        xp, device = arrays.namespace(counts), arrays.device_of(counts)
+        xp, device = arrays.namespace(self.weights), arrays.device_of(self.weights)
         return replace(
             self if n_labels == 1 else self.select(label),
             n_models=label.size,
-            counts=counts,
+            counts=arrays.move(counts, xp=xp, device=device),
             count_of=arrays.move(count, xp=xp, device=device),
             resample_of=penalty * n_labels + label,
         )

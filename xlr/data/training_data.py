@@ -196,16 +196,12 @@ class TrainingData:
         )
         return results[0] if len(results) == 1 else self.xp.concat(list(results))
 
-    def place_rows(self, values: np.ndarray, *, on_device: bool = True) -> Any:
-        """Move values for each row, (n_samples, ...), to the device of the rows.
+    def place_rows(self, values: np.ndarray) -> Any:
+        """Cut values for each row, (n_samples, ...), into chunks like the rows.
 
-        ``on_device=False`` keeps them on the host, where the pass reads them.
+        Without chunks, they stay on the host, where the pass reads them.
         """
-        if self.chunks is not None:
-            return self.chunks.place_rows(values)
-        if not on_device:
-            return values
-        return arrays.move(values, xp=self.xp, device=self.device)
+        return values if self.chunks is None else self.chunks.place_rows(values)
 
     def total_weight(self) -> Array:
         """Return the sum of the weights of each model: (n_models,)."""
@@ -308,12 +304,13 @@ class TrainingData:
 
         Parameters
         ----------
-        counts : array of shape (n_samples, n_counts) or PerRow
+        counts : ndarray of shape (n_samples, n_counts) or PerRow
             Copies of each row in each resample, from :meth:`place_rows`.
         n_penalties : int
             Number of penalties. Each has a model for each resample and label.
         """
-        return self.with_targets(partial(_resampled, n_penalties), counts)
+        function = partial(Targets.resampled, n_penalties=n_penalties)
+        return self.with_targets(function, counts)
 
     def with_targets(
         self, function: Callable[..., Targets], *per_row: Any, keep: bool = False
@@ -367,12 +364,6 @@ class TrainingData:
         data.dtype, data.n_features = matrix.dtype, matrix.shape[1]
         data._slices, data._all_rows, data._padded = {}, None, None
         return data
-
-
-def _resampled(n_penalties: int, targets: Targets, counts: Any) -> Targets:
-    """Return the targets of resampled rows, with counts on the host or the device."""
-    xp, device = arrays.namespace(targets.weights), arrays.device_of(targets.weights)
-    return targets.resampled(arrays.move(counts, xp=xp, device=device), n_penalties)
 
 
 def _in_tuple(function: Callable[..., Array], block: Block, *arguments: Any) -> Sums:

@@ -45,7 +45,7 @@ def held_out_likelihood(
     """
     data = dataset.labelled_data
     loss = loss_of(dataset.totals.shape[0])
-    counts = data.place_rows(count_rows(tests, data.n_samples), on_device=False)
+    counts = data.place_rows(count_rows(tests, data.n_samples))
     total, weight = data.map_reduce(
         _held_out_loss,
         loss,

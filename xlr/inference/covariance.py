@@ -300,9 +300,7 @@ def cluster_outer_products(data: FittedData, clusters: np.ndarray) -> np.ndarray
         data.parameters,
         width=3 * objective.n_parameters,
         combine=partial(_combine, len(intersections)),
-        per_row=objective.data.place_rows(
-            intersection_ids.reshape(-1), on_device=False
-        ),
+        per_row=objective.data.place_rows(intersection_ids.reshape(-1)),
     )
     ids, sums = map(np.concatenate, zip(*parts))
     has_weight = sums[:, -1] > 0
