@@ -143,6 +143,7 @@ def fetch(
     tasks: Sequence[Delayed],
     *inputs: Sequence[Delayed],
     keep: Sequence[Delayed] = (),
+    persisted: Sequence[Delayed] = (),
 ) -> tuple[tuple[Any, ...], list[Delayed]]:
     """Compute tasks in one graph.
 
@@ -153,6 +154,8 @@ def fetch(
         Inputs of each chunk. The error of a failed input names its chunk.
     keep : sequence of Delayed
         Further tasks to compute; their results stay on the workers.
+    persisted : sequence of Delayed
+        Tasks of earlier results on the workers, which a failure cancels.
 
     Returns
     -------
@@ -171,16 +174,12 @@ def fetch(
             tasks = kept[len(keep) :]
         return dask.compute(*tasks), list(kept[: len(keep)])
     except BaseException as error:
-        cancel(kept)
         if isinstance(error, Exception):
             _note_position(error, list(zip(*inputs)))
+        # The error of a client and its traceback form a reference cycle.
+        for future in _futures_of([*persisted, *kept]):
+            future.cancel()
         raise
-
-
-def cancel(kept: Sequence[Delayed]) -> None:
-    """Cancel results on a cluster, to which tracebacks may still refer."""
-    for future in _futures_of(list(kept)):
-        future.cancel()
 
 
 def _note_position(error: Exception, chunks: Sequence[tuple[Delayed, ...]]) -> None:

@@ -17,7 +17,6 @@ from xlr.dask_graph import (
     Delayed,
     array_from_tasks,
     call,
-    cancel,
     fetch,
     literal,
     send,
@@ -93,12 +92,7 @@ class ChunkedMatrix:
         keep: Sequence[Delayed] = (),
     ) -> tuple[tuple[Any, ...], list[Delayed]]:
         """Compute tasks as :func:`fetch` does. A failure cancels persisted results."""
-        try:
-            results, kept = fetch(tasks, *inputs, keep=keep)
-        except BaseException:
-            # The error of a client and its traceback form a reference cycle.
-            cancel(self.persisted)
-            raise
+        results, kept = fetch(tasks, *inputs, keep=keep, persisted=self.persisted)
         self.persisted.extend(kept)
         return results, kept
 
