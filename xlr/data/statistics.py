@@ -268,20 +268,17 @@ def refuse_non_finite(matrix: Matrix, names: list[str] | None = None) -> None:
     """Raise ValueError if X contains NaN or infinity, with the names of the columns."""
     kinds, masks = set(), []
     for part in getattr(matrix, "parts", (matrix,)):
-        xp, is_finite = part.xp, np.ones(part.shape[1], dtype=bool)
-        if arrays.is_floating(part.stored, xp=xp):
-            for rows in part.row_slices(1, 1, 1):
-                block = part.take_rows(rows)
-                values = block.stored
-                has = xp.stack([xp.any(xp.isnan(values)), xp.any(xp.isinf(values))])
-                kinds |= set(np.asarray(["NaN", "infinity"])[arrays.to_host(has)])
-                if values.ndim == 2:
-                    finite = xp.all(xp.isfinite(values), axis=0)
-                else:  # a sparse matrix: NaN and infinity times zero are NaN
-                    place = {"dtype": part.dtype, "device": part.device}
-                    zeros = xp.zeros((block.shape[0], 1), **place)
-                    finite = xp.isfinite(block.transpose_matvec(zeros)[0, :])
-                is_finite &= arrays.to_host(finite)
+        xp, values, is_finite = part.xp, part.stored, np.ones(part.shape[1], dtype=bool)
+        if arrays.is_floating(values, xp=xp):
+            has = xp.stack([xp.any(xp.isnan(values)), xp.any(xp.isinf(values))])
+            kinds |= set(np.asarray(["NaN", "infinity"])[arrays.to_host(has)])
+            if values.ndim == 2:
+                finite = xp.all(xp.isfinite(values), axis=0)
+            else:  # a sparse matrix: NaN and infinity times zero are NaN
+                place = {"dtype": part.dtype, "device": part.device}
+                zeros = xp.zeros((part.shape[0], 1), **place)
+                finite = xp.isfinite(part.transpose_matvec(zeros)[0, :])
+            is_finite = arrays.to_host(finite)
         masks.append(is_finite)
     if kinds:
         columns = np.nonzero(~np.concatenate(masks))[0].tolist()
