@@ -93,6 +93,15 @@ def test_column_statistics_of_columns_far_from_zero_are_accurate(
     assert_close(statistics(X, weights), reference(X, dtype, weights), sum_dtype)
 
 
+@pytest.mark.parametrize("outlier", [300, 1e4])
+def test_statistics_of_far_columns_whose_heaviest_row_is_an_outlier_are_accurate(
+    outlier, statistics, dtype, sum_dtype
+):
+    X, weights = 1e6 + NORMAL, WEIGHTS.copy()
+    X[30], weights[30] = X[30] + outlier, 2.5
+    assert_close(statistics(X, weights), reference(X, dtype, weights), sum_dtype)
+
+
 def test_column_statistics_equal_exact_sums():
     """The oracle sums without rounding."""
     X = 1e8 + np.random.default_rng(1).normal(size=(2000, 1))

@@ -72,8 +72,8 @@ def column_statistics(
 
     The usual case takes one pass, for the means of x and x^2. The variance is right to
     ten digits (three without float64) unless a mean exceeds 300 (90) standard
-    deviations. Such columns take a second pass about the value of a row, and a third
-    about the mean if necessary. Rows of zero weight do not count.
+    deviations. Such columns take a second pass about the value of a row. Rows of zero
+    weight do not count.
 
     Parameters
     ----------
@@ -139,55 +139,45 @@ def _keeps_digits(mean: Array, variance: Array, *, xp: Namespace) -> Array:
 def _shifted_statistics(
     data: TrainingData, weight: Array, names: list[str]
 ) -> tuple[Array, Array]:
-    """Return mean and standard deviation from sums about a row, or about the mean."""
+    """Return mean and standard deviation from sums about the row of largest weight.
+
+    It has at least 1/n of the weight of n rows, so its squared distance from the mean
+    is at most n variances. If it is an outlier, rounding costs the digits of n.
+    """
     xp = data.xp
     refuse_non_finite(data.matrix, names)
-    row = np.nonzero(arrays.to_host(data.targets.weights)[:, 0] > 0)[0][:1]
+    row = np.argmax(arrays.to_host(data.targets.weights), axis=0)
     shift = data.take_rows(row, data.accumulation_dtype).matrix.to_dense()[0, :]
-    for _ in range(2):
-        first, second, largest = data.map_reduce(
-            _shifted_means, shift, weight, combine=_combined
-        )
-        variance = second - first * first
-        mean = shift + first
-        if arrays.to_host(xp.all(_keeps_digits(first, variance, xp=xp))):
-            break
-        # The shift of a constant column stays exactly at its value.
-        shift = xp.where(largest > 0, mean, shift)
-    variance = xp.where(largest > 0, variance, xp.zeros_like(variance))
-    is_out_of_range = ~(variance < xp.inf) | ((largest > 0) & ~(variance > 0))
+    first, second, deviation = data.map_reduce(_shifted_means, shift, weight)
+    varies = deviation > 0
+    variance = xp.where(varies, second - first * first, xp.zeros_like(first))
+    is_out_of_range = ~(variance < xp.inf) | (varies & ~(variance > 0))
     columns = np.nonzero(arrays.to_host(is_out_of_range))[0]
     if columns.size:
-        size = float(arrays.to_host(largest)[columns[0]])
+        size = float(arrays.to_host(deviation)[columns[0]])
         dtype = str(data.accumulation_dtype).rpartition(".")[2]
         name = printable(names[columns[0]])
         raise ValueError(
             f"Column {name} of X varies by {size:.3g}, whose square is outside the "
             f"range of {dtype}. Rescale the column to numbers of ordinary size."
         )
-    return mean, xp.sqrt(variance)
+    return shift + first, xp.sqrt(variance)
 
 
 def _shifted_means(
     block: Block, shift: Array, weight: Array
 ) -> tuple[Array, Array, Array]:
-    """Return weighted means of u and u^2 and the largest abs(u), for u = x - shift.
+    """Return the weighted means of u, u^2 and abs(u), for u = x - shift.
 
-    The means are the block's share of the means over all rows, whose sum of weights is
+    They are the block's share of the means over all rows, whose sum of weights is
     ``weight``.
     """
     xp = block.xp
     shares = xp.astype(block.row_weights, block.accumulation_dtype, copy=False) / weight
     u = xp.astype(block.matrix.to_dense(), block.accumulation_dtype, copy=False) - shift
     u = xp.where(shares > 0, u, xp.zeros_like(u))
-    squares = xp.sum(shares * (u * u), axis=0)
-    return xp.sum(shares * u, axis=0), squares, xp.max(xp.abs(u), axis=0)
-
-
-def _combined(a: tuple[Array, ...], b: tuple[Array, ...]) -> tuple[Array, ...]:
-    """Combine the results of :func:`_shifted_means` for two parts of the rows."""
-    xp = arrays.namespace(a[2])
-    return a[0] + b[0], a[1] + b[1], xp.maximum(a[2], b[2])
+    first, second = xp.sum(shares * u, axis=0), xp.sum(shares * (u * u), axis=0)
+    return first, second, xp.sum(shares * xp.abs(u), axis=0)
 
 
 @arrays.quiet()
