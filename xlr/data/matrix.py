@@ -214,12 +214,9 @@ class DenseMatrix:
         self.product_cost = float(stored.shape[1])
         self.gram_cost = stored.shape[1] ** 2 / GRAM_SPEEDUP
 
-    def _with(self, stored: Array) -> DenseMatrix:
-        """Return other rows of the same columns."""
-        # __init__ would look up the dtype and the costs again.
-        matrix = DenseMatrix.__new__(DenseMatrix)
-        matrix.__dict__.update(self.__dict__, stored=stored, shape=stored.shape)
-        return matrix
+    def _with(self, stored: Array, dtype: Any = None) -> DenseMatrix:
+        """Return a matrix of other rows, columns or dtype."""
+        return DenseMatrix(stored, dtype or self.dtype, xp=self.xp, device=self.device)
 
     def matvec(self, coef: Array, intercept: Array | None = None) -> Array:
         """Return X W' + b: (n_rows, m)."""
@@ -271,15 +268,13 @@ class DenseMatrix:
 
     def take_columns(self, columns: Array) -> DenseMatrix:
         """Return a copy of some columns, by their ascending indices on the device."""
-        stored = self.xp.take(self.stored, columns, axis=1)
-        return DenseMatrix(stored, self.dtype, xp=self.xp, device=self.device)
+        return self._with(self.xp.take(self.stored, columns, axis=1))
 
     def astype(self, dtype: Any) -> DenseMatrix:
         """Return the same numbers in float32 or float64."""
         if dtype == self.dtype == self.stored.dtype:
             return self
-        stored = self.xp.astype(self.stored, dtype, copy=False)
-        return DenseMatrix(stored, dtype, xp=self.xp, device=self.device)
+        return self._with(self.xp.astype(self.stored, dtype, copy=False), dtype)
 
     def standardized(self, scaler: Scaler) -> DenseMatrix | StandardizedMatrix:
         """Return the matrix with centred and scaled columns.
@@ -389,8 +384,7 @@ class StandardizedMatrix:
         return self._standardized_copy() if self._is_dense else self
 
     def _standardized_copy(self) -> DenseMatrix:
-        dense = self.to_dense()
-        return DenseMatrix(dense, self.dtype, xp=self.xp, device=self.device)
+        return self.matrix._with(self.to_dense())
 
     def take_rows(self, rows: slice | Array) -> Any:
         """Return some rows.
