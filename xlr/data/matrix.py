@@ -284,12 +284,11 @@ class DenseMatrix:
         """
         if len(self.row_slices(1, 1, 1)) > 1:
             return StandardizedMatrix(self, scaler)
-        values = self.xp.astype(self.stored, self.dtype, copy=False)
-        return self._with(_standardized(values, scaler, xp=self.xp))
+        return self._with(_standardized(self.to_dense(), scaler, xp=self.xp))
 
     def to_dense(self) -> Array:
-        """Return the array."""
-        return self.stored
+        """Return the array in the dtype of the products."""
+        return self.xp.astype(self.stored, self.dtype, copy=False)
 
     def row_slices(self, width: int, least: int, n_threads: int) -> list[slice]:
         """Cut the rows into blocks that fit the cache."""
@@ -403,37 +402,24 @@ class StandardizedMatrix:
 
     def take_columns(self, columns: Array) -> Any:
         """Return a copy of some columns; dense columns are centred and scaled."""
-        if self._is_dense:
-            return self._copied(self.dtype, columns)
+        matrix = self.matrix.take_columns(columns)
         scaler = self.scaler.take_columns(columns, xp=self.xp)
-        return StandardizedMatrix(self.matrix.take_columns(columns), scaler)
+        if not self._is_dense:
+            return StandardizedMatrix(matrix, scaler)
+        return matrix._with(_standardized(matrix.to_dense(), scaler, xp=self.xp))
 
     def astype(self, dtype: Any) -> Any:
         """Return the same numbers in float32 or float64."""
-        if (
-            self._is_dense
-            and self.xp.finfo(dtype).bits < self.xp.finfo(self.dtype).bits
-        ):
+        xp = self.xp
+        if self._is_dense and xp.finfo(dtype).bits < xp.finfo(self.dtype).bits:
             # A large mean would round away the digits of Z.
-            return self._copied(dtype)
+            blocks = (
+                xp.astype(self.take_rows(rows).to_dense(), dtype)
+                for rows in self.row_slices(1, 1, 1)
+            )
+            stored = arrays.concat_blocks(blocks, self.shape[0])
+            return self.matrix._with(stored, dtype)
         return StandardizedMatrix(self.matrix.astype(dtype), self.scaler)
-
-    def _copied(self, dtype: Any, columns: Array | None = None) -> DenseMatrix:
-        """Return a centred and scaled copy of all or some columns, in a dtype."""
-        xp, scaler = self.xp, self.scaler
-        if columns is not None:
-            scaler = scaler.take_columns(columns, xp=xp)
-
-        def copied(rows: slice) -> Array:
-            block = self.matrix.take_rows(rows)
-            block = block if columns is None else block.take_columns(columns)
-            values = _standardized(block.to_dense(), scaler, xp=xp)
-            return xp.astype(values, dtype, copy=False)
-
-        stored = arrays.concat_blocks(
-            map(copied, self.row_slices(1, 1, 1)), self.shape[0]
-        )
-        return DenseMatrix(stored, dtype, xp=xp, device=self.device)
 
     def standardized(self, scaler: Scaler) -> Matrix:
         """Return the matrix with centred and scaled columns."""
