@@ -276,7 +276,7 @@ class DenseMatrix:
             return self
         return self._with(self.xp.astype(self.stored, dtype, copy=False), dtype)
 
-    def standardized(self, scaler: Scaler) -> DenseMatrix | StandardizedMatrix:
+    def standardized(self, scaler: Scaler) -> Any:
         """Return the matrix with centred and scaled columns.
 
         It is a copy if one block holds all rows: this is faster than the correction of
@@ -421,14 +421,9 @@ class StandardizedMatrix:
             return self.matrix._with(stored, dtype)
         return StandardizedMatrix(self.matrix.astype(dtype), self.scaler)
 
-    def standardized(self, scaler: Scaler) -> Matrix:
-        """Return the matrix with centred and scaled columns."""
-        raise TypeError("The matrix is standardized already.")
-
     def row_slices(self, width: int, least: int, n_threads: int) -> list[slice]:
         """Cut the rows as the raw matrix does."""
-        slices: list[slice] = self.matrix.row_slices(width, least, n_threads)
-        return slices
+        return self.matrix.row_slices(width, least, n_threads)
 
 
 def _standardized(values: Array, scaler: Scaler, *, xp: Namespace) -> Array:

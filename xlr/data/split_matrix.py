@@ -207,8 +207,7 @@ class SplitMatrix:
 def as_matrix(X: Any) -> Matrix:
     """Return an array or a sparse CSR array in canonical form as a matrix."""
     if is_matrix(X):
-        matrix: Matrix = X
-        return matrix
+        return X
     kind: Any = SparseMatrix if arrays.is_sparse(X) else DenseMatrix
     return kind(X, xp=arrays.namespace(arrays.entries(X)))
 
