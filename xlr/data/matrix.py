@@ -268,7 +268,7 @@ class DenseMatrix:
 
     def take_columns(self, columns: Array) -> DenseMatrix:
         """Return a copy of some columns, by their ascending indices on the device."""
-        return self._with(self.xp.take(self.stored, columns, axis=1))
+        return self._with(arrays.take_rows(self.stored.T, columns, xp=self.xp).T)
 
     def astype(self, dtype: Any) -> DenseMatrix:
         """Return the same numbers in float32 or float64."""
