@@ -30,9 +30,6 @@ ADDITION_COST = 64
 MAX_DENSE_ENTRIES = 2**23
 MIN_DENSE_ROWS = 1024
 
-# Maximum scale, and inverse of a scale, whose square stays within the range of float32.
-MAX_SCALE = 1e9
-
 
 class SparseMatrix:
     """A sparse CSR array in canonical form as a :class:`Matrix`.
@@ -65,7 +62,9 @@ class SparseMatrix:
 
     def _with_entries(self, data: Array) -> SparseMatrix:
         """Return a matrix with other entries at the same positions."""
-        return self._with(_replace_entries(self._csr, data))
+        csr = self._csr
+        parts = data, csr.indices, csr.indptr
+        return self._with(sparse_from_parts(type(csr), csr.shape, parts))
 
     @cached_property
     def _by_column(self) -> Any:
@@ -133,28 +132,18 @@ class SparseMatrix:
         """Return the matrix with centred and scaled columns.
 
         Zeros stay zeros: centring and scaling are applied to the coefficients. Entries
-        are copied only to keep digits. Large means are subtracted, because a Gram
-        matrix would subtract their squares. Entries are scaled if their squares might
-        exceed the range of float32.
+        are copied only to keep digits: large means are subtracted, because a Gram
+        matrix would subtract their squares.
         """
-        xp, csr = self.xp, self._csr
-        mean, scale = scaler.mean, scaler.scale
+        xp, mean = self.xp, scaler.mean
         max_ratio = max(4.0, max_mean_to_std(self.dtype, xp=xp) ** 0.5)
-        is_far = xp.abs(mean) > max_ratio * scale
-        is_extreme = (scale >= MAX_SCALE) | (1 / scale >= MAX_SCALE)
-        flags = xp.stack([xp.any(is_far), xp.any(is_extreme)])
-        any_far, any_extreme = arrays.to_host(flags)
-        if not (any_far or any_extreme):
+        is_far = xp.abs(mean) > max_ratio * scaler.scale
+        if not arrays.to_host(xp.any(is_far)):
             return StandardizedMatrix(self, scaler)
-        if any_far:
-            csr = _shifted(csr, xp.astype(mean, self.dtype), is_far, xp=xp)
-            mean = xp.where(is_far, xp.zeros_like(mean), mean)
-        if any_extreme:
-            entries = csr.data / xp.take(xp.astype(scale, self.dtype), csr.indices)
-            csr = _replace_entries(csr, entries)
-            mean, scale = mean / scale, xp.ones_like(scale)
-        matrix = SparseMatrix(csr, xp=xp)
-        return StandardizedMatrix(matrix, Scaler(mean, scale, scaler.varies))
+        csr = _shifted(self._csr, xp.astype(mean, self.dtype), is_far, xp=xp)
+        mean = xp.where(is_far, xp.zeros_like(mean), mean)
+        scaler = Scaler(mean, scaler.scale, scaler.varies)
+        return StandardizedMatrix(SparseMatrix(csr, xp=xp), scaler)
 
     def to_dense(self) -> Array:
         """Return a dense array of the same numbers."""
@@ -221,11 +210,6 @@ def sparse_from_parts(
     matrix.data, matrix.indices, matrix.indptr = parts
     matrix.has_canonical_format = True  # CuPy would wait for the device to check
     return matrix
-
-
-def _replace_entries(csr: Any, data: Array) -> Any:
-    """Return a sparse array with other entries at the same positions."""
-    return sparse_from_parts(type(csr), csr.shape, (data, csr.indices, csr.indptr))
 
 
 def _csc_transpose(csr: Any) -> Any:
