@@ -14,7 +14,6 @@ import os
 import threading
 from _thread import start_new_thread
 from collections.abc import Callable, Iterator, Sequence
-from operator import itemgetter
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
@@ -30,21 +29,13 @@ T = TypeVar("T")
 
 _lock = threading.Lock()
 _fits: set[object] = set()  # fits with a thread pool, in any thread of the process
-_user_threads: list[tuple[Any, int]] = []  # threads of each BLAS before the first fit
+_user_threads: list[int] = []  # threads of each BLAS before the first fit
 
 
 @functools.cache
 def _blas_libraries() -> list[Any]:
     """Return the loaded BLAS libraries. The scan for them takes half a millisecond."""
     return ThreadpoolController().select(user_api="blas").lib_controllers
-
-
-def _blas_threads() -> int:
-    """Return the number of threads that BLAS may use."""
-    libraries = _blas_libraries()
-    if not libraries:  # threadpoolctl does not know the BLAS
-        return joblib.cpu_count()
-    return min(library.num_threads for library in libraries)
 
 
 def available_threads(n_jobs: int | None) -> int:
@@ -60,56 +51,41 @@ def available_threads(n_jobs: int | None) -> int:
     if n_jobs is not None:
         return joblib.effective_n_jobs(n_jobs)
     with _lock:
-        if not _user_threads:
-            return _blas_threads()
-        return min(map(itemgetter(1), _user_threads))
+        counts = _user_threads or [each.num_threads for each in _blas_libraries()]
+        # threadpoolctl may not know the BLAS.
+        return min(counts) if counts else joblib.cpu_count()
 
 
 @contextlib.contextmanager
 def _blas_of_one_thread() -> Iterator[None]:
-    """Limit BLAS to one thread within the context.
-
-    Ctrl-C may come between any two steps, so each step can be repeated or undone.
-    """
+    """Limit BLAS to one thread within the context."""
     fit = object()
     try:
         with _lock:
             _fits.add(fit)
             if not _user_threads:
-                libraries = _blas_libraries()
-                _user_threads.extend([(each, each.num_threads) for each in libraries])
-            for library, n_threads in _user_threads:
+                _user_threads.extend([each.num_threads for each in _blas_libraries()])
+            for library, n_threads in zip(_blas_libraries(), _user_threads):
                 if n_threads > 1:
                     library.set_num_threads(1)
         yield
     finally:
-        interrupted = None
-        while fit in _fits:
-            try:
-                _end(fit)
-            except KeyboardInterrupt as error:
-                interrupted = error
         try:
-            if interrupted is not None:
-                raise interrupted
-        finally:
-            del interrupted  # the frame and the error would form a reference cycle
+            _end(fit)
+        except BaseException:  # Ctrl-C between two of its steps
+            _end(fit)
+            raise
 
 
 def _end(fit: object) -> None:
-    """End a fit. The last one restores the threads of BLAS."""
+    """End a fit. The last one restores the threads of BLAS. It can be repeated."""
     with _lock:
-        if _fits == {fit}:
-            _restore()
         _fits.discard(fit)
-
-
-def _restore() -> None:
-    """Restore the threads of BLAS before the first fit."""
-    for library, n_threads in _user_threads:
-        if n_threads > 1:
-            library.set_num_threads(n_threads)
-    _user_threads.clear()
+        if not _fits:
+            for library, n_threads in zip(_blas_libraries(), _user_threads):
+                if n_threads > 1:
+                    library.set_num_threads(n_threads)
+            _user_threads.clear()
 
 
 def _forget_fits() -> None:
@@ -117,7 +93,7 @@ def _forget_fits() -> None:
     global _lock
     _lock = threading.Lock()  # another thread may have held it
     _fits.clear()
-    _restore()
+    _end(None)
 
 
 if hasattr(os, "register_at_fork"):
