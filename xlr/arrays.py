@@ -114,14 +114,11 @@ def entries(x: Array) -> Array:
     return x.data if is_sparse(x) else x
 
 
-def namespace(*arrays: Array) -> Namespace:
-    """Return the array API namespace ``xp`` of the arrays, which is NumPy for lists."""
-    if len(arrays) == 1 and type(arrays[0]) is np.ndarray:
+def namespace(x: Array) -> Namespace:
+    """Return the array API namespace ``xp`` of an array, which is NumPy for a list."""
+    if type(x) is np.ndarray or not is_array_api_obj(x):
         return numpy_namespace
-    known = [x for x in arrays if is_array_api_obj(x)]
-    if not known:
-        return numpy_namespace
-    xp = array_api_compat.array_namespace(*known)
+    xp = array_api_compat.array_namespace(x)
     return numpy_namespace if array_api_compat.is_numpy_namespace(xp) else xp
 
 
