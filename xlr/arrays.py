@@ -63,20 +63,13 @@ def is_foreign(x: object) -> bool:
 
 
 def _refuse_unsupported(x: Any) -> None:
-    if array_api_compat.is_ndonnx_array(x):
+    is_torch_sparse = array_api_compat.is_torch_array(x) and "sparse" in str(x.layout)
+    unsupported = "sparse.", "jax.experimental.sparse.", "ndonnx."
+    if is_torch_sparse or type(x).__module__.startswith(unsupported):
         raise TypeError(
-            "Arrays of ndonnx may have no values. Pass NumPy arrays, x.unwrap_numpy()."
-        )
-    dense = "x.todense()" if array_api_compat.is_pydata_sparse_array(x) else None
-    if array_api_compat.is_torch_array(x) and "sparse" in str(x.layout):
-        dense = "x.to_dense()"
-    jax_sparse = sys.modules.get("jax.experimental.sparse")
-    if jax_sparse is not None and isinstance(x, jax_sparse.JAXSparse):
-        dense = "x.todense()"
-    if dense is not None:
-        raise TypeError(
-            "Sparse tensors of torch and JAX, and arrays of pydata/sparse, are not "
-            f"supported yet: pass the dense {dense}, or a matrix of scipy.sparse."
+            "Sparse tensors of torch and JAX, arrays of pydata/sparse and ndonnx are "
+            "not supported: pass x.to_dense() (torch), x.todense(), x.unwrap_numpy() "
+            "(ndonnx), or a matrix of scipy.sparse."
         )
 
 
@@ -89,11 +82,7 @@ def is_sparse(x: object) -> bool:
 def is_traced(*values: object) -> bool:
     """Return whether a value is a tracer of JAX, as under its jit."""
     jax = sys.modules.get("jax")
-    if jax is not None:
-        for x in values:
-            if isinstance(x, jax.core.Tracer):
-                return True
-    return False
+    return bool(jax and [x for x in values if isinstance(x, jax.core.Tracer)])
 
 
 def aligned(x: Array) -> Array:
