@@ -330,10 +330,14 @@ def move(x: Any, *, xp: Namespace, device: Device, dtype: Any | None = None) -> 
     return xp.asarray(x, dtype=dtype, device=device)
 
 
+def move_like(x: Any, like: Array, dtype: Any | None = None) -> Array:
+    """Convert an array or a list to the library and device of another array."""
+    return move(x, xp=namespace(like), device=device_of(like), dtype=dtype)
+
+
 def take(x: Array, indices: np.ndarray) -> Array:
     """Return entries of ``x`` along its first axis, by their indices on the host."""
-    xp = namespace(x)
-    return xp.take(x, move(indices, xp=xp, device=device_of(x)), axis=0)
+    return namespace(x).take(x, move_like(indices, x), axis=0)
 
 
 def take_rows(x: Array, indices: Array, *, xp: Namespace) -> Array:

@@ -86,8 +86,7 @@ class Targets:
                 return arrays.take(column_index, models)
             if values is None or values.shape[1] == 1:
                 return None
-            xp, device = arrays.namespace(values), arrays.device_of(values)
-            return arrays.move(models, xp=xp, device=device)
+            return arrays.move_like(models, values)
 
         factors, resample_of = self.class_factors, self.resample_of
         return replace(
@@ -104,14 +103,13 @@ class Targets:
 
         Rows of the other classes get the code 0, and must have no weight.
         """
-        xp, device = arrays.namespace(self.labels), arrays.device_of(self.labels)
+        xp = arrays.namespace(self.labels)
         codes, offset = np.zeros(n_classes, dtype=np.int64), self.offset
         codes[kept] = np.arange(kept.shape[0])
-        new = arrays.move(codes, xp=xp, device=device, dtype=self.labels.dtype)
+        new = arrays.move_like(codes, self.labels, self.labels.dtype)
         old = xp.astype(self.labels[:, 0], xp.int32)
         if offset is not None and offset.shape[1] > 1:
-            columns = arrays.move(kept, xp=xp, device=device)
-            offset = xp.take(offset, columns, axis=1)
+            offset = xp.take(offset, arrays.move_like(kept, offset), axis=1)
         return replace(self, labels=xp.take(new, old)[:, None], offset=offset)
 
     def take_rows(self, rows: Array, *, xp: Namespace) -> Targets:

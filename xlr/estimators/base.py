@@ -315,8 +315,7 @@ class LinearModel(BaseEstimator):
         check_is_fitted(self, "coef_")
         if issparse(self.coef_):
             like = self.intercept_
-            place = {"xp": arrays.namespace(like), "device": arrays.device_of(like)}
-            self.coef_ = arrays.move(self.coef_.toarray(), **place, dtype=like.dtype)
+            self.coef_ = arrays.move_like(self.coef_, like, like.dtype)
         return self
 
     def to_numpy(self) -> Self:

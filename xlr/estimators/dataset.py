@@ -356,24 +356,21 @@ class ClassWeights:
         """Return targets with sample weights of mean 1, times the class weights."""
         labels, weights = targets.labels, targets.weights
         weights = weights if mean_weight == 1 else weights / mean_weight
-        xp, device = arrays.namespace(weights), arrays.device_of(weights)
+        xp = arrays.namespace(weights)
         n_classes = self.factors.shape[0]
         is_whole = self.kept.shape[0] == n_classes
         if (self.factors != 1).any():
-            factors = arrays.move(
-                self.factors, xp=xp, device=device, dtype=weights.dtype
-            )
+            factors = arrays.move_like(self.factors, weights, weights.dtype)
             weights = weights * xp.take(factors, labels[:, 0])[:, None]
         weights = xp.astype(weights, dtype, copy=False)
         if not one_vs_rest:
             labels = xp.astype(labels, dtype)  # once, not in each block
             targets = Targets(1, labels, weights, offset=targets.offset)
             return targets if is_whole else targets.recoded(self.kept, n_classes)
-        factors = None
-        codes = xp.arange(n_classes, dtype=labels.dtype, device=device)
-        if self.balanced_factors is not None:
-            factors = self.balanced_factors
-            factors = arrays.move(factors, xp=xp, device=device, dtype=dtype)
+        codes = arrays.move_like(np.arange(n_classes), labels, labels.dtype)
+        factors = self.balanced_factors
+        if factors is not None:
+            factors = arrays.move_like(factors, weights, dtype)
         own = xp.astype(labels == codes, xp.uint8)
         targets = Targets(n_classes, own, weights, class_factors=factors)
         return targets if is_whole else targets.select(self.kept)

@@ -123,8 +123,7 @@ def _classes_and_codes(y: Array, *, xp: Namespace) -> tuple[Array, Array]:
     host = arrays.numpy_view(y)
     if not capabilities["data-dependent shapes"] or host is not y:
         classes, codes = _classes_and_codes(arrays.to_host(y), xp=numpy_namespace)
-        device = arrays.device_of(y)
-        return arrays.move(classes, xp=xp, device=device, dtype=y.dtype), codes
+        return arrays.move_like(classes, y, y.dtype), codes
     if y.shape[0] > 10_000 and xp.isdtype(y.dtype, ("integral", "real floating")):
         classes = xp.sort(xp.unique_values(y[:1000]))
         if classes.shape[0] <= 16:

@@ -110,9 +110,7 @@ class WorkingSet:
             is_large = needed.shape[0] > MAX_UNCOPIED_FEATURES
             if is_large and needed.mean() <= MAX_COPIED_SHARE:
                 self._mask, features = needed.copy(), np.nonzero(needed)[0]
-                self._features = arrays.move(
-                    features, xp=objective.xp, device=objective.device
-                )
+                self._features = arrays.move_like(features, objective.total_weight)
                 self._objective = objective.take_columns(self._features)
         if self._features is None:
             return objective
