@@ -365,22 +365,6 @@ def concat_blocks(blocks: Iterator[Array], n_rows: int) -> Array:
     return joined_rows
 
 
-def scatter_columns(
-    values: Array, indices: Array, size: int, *, xp: Namespace
-) -> Array:
-    """Put columns at sorted indices: (n, m) to (n, size), with zeros elsewhere.
-
-    The standard has no scatter, so this is a binary search for each index.
-    """
-    all_indices = xp.arange(size, dtype=indices.dtype, device=device_of(values))
-    position = xp.searchsorted(indices, all_indices)
-    last = indices.shape[0] - 1
-    position = xp.where(position > last, xp.full_like(position, last), position)
-    columns = xp.take(values, position, axis=1)
-    has_value = xp.take(indices, position) == all_indices
-    return xp.where(has_value, columns, xp.zeros_like(columns))
-
-
 def clip(x: Array, lower: float | None, upper: float | None, *, xp: Namespace) -> Array:
     """Clip ``x`` to two bounds; None for no bound.
 

@@ -97,7 +97,10 @@ class WorkingSet:
         if features is None:
             return solution.parameters, solution.at, solution, self._mask
         coef, intercept = part.split(solution.parameters)
-        coef = arrays.scatter_columns(coef, features, objective.n_features, xp=xp)
+        # Each feature without a column in the copy takes the zeros after the last one.
+        column_index = np.where(self._mask, np.cumsum(self._mask) - 1, coef.shape[1])
+        padded = xp.concat([coef, xp.zeros_like(coef[:, :1])], axis=1)
+        coef = xp.take(padded, arrays.move_like(column_index, coef), axis=1)
         parameters = objective.join(coef, intercept)
         at = objective.value_and_gradient(parameters)
         return parameters, at, solution, self._mask
