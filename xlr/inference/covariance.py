@@ -242,12 +242,9 @@ def read_clusters(groups: Any, n_samples: int) -> np.ndarray:
     if arrays.is_dask(groups):
         groups = fetch([groups])[0][0]
     groups = accept("groups", groups)
-    if arrays.is_foreign(groups):
-        groups = arrays.to_host(groups)
     # Among strings, NumPy would convert NaN to a string, except in an object array.
-    values = np.asarray(
-        groups, dtype=object if isinstance(groups, list | tuple) else None
-    )
+    is_list = isinstance(groups, list | tuple)
+    values = np.asarray(groups, dtype=object) if is_list else arrays.to_host(groups)
     if values.ndim not in (1, 2) or values.shape[0] != n_samples or not values.size:
         raise ValueError(
             f"groups has shape {values.shape}, expected ({n_samples},): the cluster of "
