@@ -150,7 +150,7 @@ def test_column_statistics_ignore_rows_without_weight(statistics, sum_dtype):
         np.testing.assert_allclose(found, known, rtol=rtol, atol=rtol)
 
 
-@pytest.mark.parametrize("size", [1e-170, 1e160, 1e300])
+@pytest.mark.parametrize("size", [1e-170, 1e-155, 1e160, 1e300])
 def test_columns_beyond_what_float64_can_square_are_refused(size):
     X = NORMAL * [1.0, size, 1.0]
     matrix = DenseMatrix(X, xp=arrays.namespace(X))

@@ -40,7 +40,9 @@ ERRORS = {
     "cov_type": lambda: results_of(X, cov_type=NAME),
     "dates": lambda: UNPENALISED.fit(table(pd.date_range("2026", periods=60)), Y),
     "scale": lambda: UNPENALISED.fit(table(np.where(Y == 1, 1e200, -1e200)), Y),
-    "collinear": lambda: results_of(table(X[:, 0], X[:, 0]), collinear="raise"),
+    "collinear": lambda: results_of(
+        table(X[:, 0], X[:, 0])[["other", NAME]], collinear="raise"
+    ),
     "Firth": lambda: xlr.FirthLogisticRegression().fit(
         table(X[:, 1])[["other", NAME]], Y
     ),

@@ -151,7 +151,8 @@ def _shifted_statistics(
     first, second, deviation = data.map_reduce(_shifted_means, shift, weight)
     varies = deviation > 0
     variance = xp.where(varies, second - first * first, xp.zeros_like(first))
-    is_out_of_range = ~(variance < xp.inf) | (varies & ~(variance > 0))
+    smallest = float(xp.finfo(variance.dtype).smallest_normal)
+    is_out_of_range = ~(variance < xp.inf) | (varies & ~(variance >= smallest))
     columns = np.nonzero(arrays.to_host(is_out_of_range))[0]
     if columns.size:
         size = float(arrays.to_host(deviation)[columns[0]])

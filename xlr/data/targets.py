@@ -145,12 +145,11 @@ class Targets:
         n_labels = self.n_models
         shape = n_penalties, counts.shape[1], n_labels
         penalty, count, label = np.indices(shape).reshape(3, -1)
-        xp, device = arrays.namespace(self.weights), arrays.device_of(self.weights)
         return replace(
             self if n_labels == 1 else self.select(label),
             n_models=label.size,
-            counts=arrays.move(counts, xp=xp, device=device),
-            count_of=arrays.move(count, xp=xp, device=device),
+            counts=arrays.move_like(counts, self.weights),
+            count_of=arrays.move_like(count, self.weights),
             resample_of=penalty * n_labels + label,
         )
 

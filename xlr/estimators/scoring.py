@@ -134,7 +134,7 @@ def held_out_scores(
             b,
             width=w.shape[0] * w.shape[1],
             combine=operator.add,
-            per_row=data.place_rows(counts, on_device=False),
+            per_row=data.place_rows(counts),
         )
         logits, X = np.concatenate(logits_of_blocks), test[:, None]
         if data.in_memory:

@@ -104,9 +104,8 @@ class Encoder:
             return SplitMatrix([CategoricalMatrix(codes, n_levels)])
         numbers = read_numbers(frame.select(self.numeric).to_native())
         entries = arrays.entries(numbers)
-        xp, device = arrays.namespace(entries), arrays.device_of(entries)
-        codes = arrays.move(codes, xp=xp, device=device)
-        one_hot = CategoricalMatrix(codes, n_levels, xp=xp)
+        codes = arrays.move_like(codes, entries)
+        one_hot = CategoricalMatrix(codes, n_levels, xp=arrays.namespace(entries))
         return SplitMatrix([numbers, one_hot])
 
     def _codes(self, column: nw.Series[Any], name: str) -> np.ndarray:
