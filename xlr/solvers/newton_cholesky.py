@@ -110,8 +110,11 @@ class NewtonCholesky:
     def step(self, objective: Objective, state: NewtonState) -> NewtonState:
         xp, last = objective.xp, state.diagnostics
         w, at = state.parameters, state.at
-        # 1. A new Hessian or factor, if the old one is too inaccurate.
-        renew = _needs_hessian(objective, state)
+        # 1. A new Hessian or factor, if the old one is too inaccurate. A line search
+        # needs the Hessian of its start: its step size relies on F''(0) = -F'(0).
+        renew = renewal(state, objective.hessian_cost)
+        if state.last_step is not None:  # the Hessian of the start is new
+            renew |= (state.n_searches > 0) & (last.step_norm > 0)
         n_renewed = np.count_nonzero(renew)
         hessian, pairs = state.hessian, tuple[quasi_newton.Pair, ...]()
         if n_renewed == objective.n_models:
@@ -119,7 +122,10 @@ class NewtonCholesky:
         else:  # the last step corrects the Hessian (BFGS)
             pairs = _all_pairs(state, xp=xp)
             if n_renewed:
-                hessian, pairs = _renewed(objective, w, renew, hessian, pairs)
+                models, kept = np.nonzero(renew)[0], objective.place(~renew)
+                renewed = objective.select(models).hessian(arrays.take(w, models))
+                hessian = hessian.replace(models, renewed)
+                pairs = tuple(p._replace(inverse=p.inverse * kept) for p in pairs)
         state = state._replace(
             hessian=hessian,
             is_fresh=renew | (state.is_fresh & (last.step_norm == 0)),
@@ -165,33 +171,6 @@ class NewtonCholesky:
         pairs = _all_pairs(state, xp=xp)
         step = quasi_newton.solve(gradient, pairs, state.solve, xp=xp)
         return 0.5 * xp.vecdot(gradient, step)
-
-
-def _needs_hessian(objective: Objective, state: NewtonState) -> np.ndarray:
-    """Return whether each model needs a new Hessian: boolean, (n_models,).
-
-    A line search needs the Hessian of its start: :func:`newton_step_size` relies on
-    F''(0) = -F'(0).
-    """
-    last = state.diagnostics
-    if state.last_step is None:  # the Hessian of the start is new
-        return np.zeros(objective.n_models, dtype=bool)
-    renew = renewal(last, state.last_optimality, state.is_fresh, objective.hessian_cost)
-    return renew | ((state.n_searches > 0) & (last.step_norm > 0))
-
-
-def _renewed(
-    objective: Objective,
-    parameters: Array,
-    renew: np.ndarray,
-    hessian: BlockHessian,
-    pairs: tuple[quasi_newton.Pair, ...],
-) -> tuple[BlockHessian, tuple[quasi_newton.Pair, ...]]:
-    """Return the Hessian and the pairs, with a new Hessian for some of the models."""
-    models = np.nonzero(renew)[0]
-    new = objective.select(models).hessian(arrays.take(parameters, models))
-    hessian = hessian.replace(models, new)
-    return hessian, tuple(pair.without(renew) for pair in pairs)
 
 
 def _all_pairs(state: NewtonState, *, xp: Namespace) -> tuple[quasi_newton.Pair, ...]:

@@ -154,8 +154,7 @@ def _quadratics(hessian: BlockHessian) -> list[Quadratic]:
 def _renewed(objective: Objective, state: ProximalNewtonState) -> ProximalNewtonState:
     """Return the state with a new Hessian for the models that need one."""
     last, cost = state.diagnostics, objective.hessian_cost / ITERATION_PASSES
-    renew = renewal(last, state.last_optimality, state.is_fresh, cost)
-    renew &= np.isfinite(state.last_optimality)  # not before the first step
+    renew = renewal(state, cost)
     models = np.nonzero(renew)[0]
     if models.size:
         parameters = arrays.take(state.parameters, models)

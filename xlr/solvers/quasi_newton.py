@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-import numpy as np
-
-from xlr import arrays
 from xlr.arrays import Array, Namespace
 
 
@@ -25,16 +22,6 @@ class Pair(NamedTuple):
     step: Array
     change: Array
     inverse: Array
-
-    def without(self, models: np.ndarray) -> Pair:
-        """Return the pair without effect on some models, by a mask on the host."""
-        factor = arrays.move(
-            np.where(models, 0.0, 1.0),
-            xp=arrays.namespace(self.inverse),
-            device=arrays.device_of(self.inverse),
-            dtype=self.inverse.dtype,
-        )
-        return self._replace(inverse=self.inverse * factor)
 
 
 def make_pair(step: Array, change: Array, *, xp: Namespace) -> Pair:

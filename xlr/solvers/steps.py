@@ -293,30 +293,25 @@ def next_damping(
     return np.where(accept, accepted, np.maximum(16 * damping, minimum))
 
 
-def renewal(
-    last: Diagnostics,
-    last_optimality: np.ndarray,
-    is_fresh: np.ndarray,
-    cost: float,
-) -> np.ndarray:
+def renewal(state: Any, cost: float) -> np.ndarray:
     """Return whether to compute a new Hessian: boolean, (n_models,).
 
     After a rejected step it is computed, unless the Hessian belongs to the same
     parameters. After an accepted step it is computed if further steps with the old
-    Hessian would reduce the gradient less than a new Hessian in the same time.
+    Hessian would reduce the gradient less than a new Hessian in the same time. Before
+    the first step, it is not computed.
 
     Parameters
     ----------
-    last : Diagnostics
-        Diagnostics of the last iteration.
-    last_optimality : ndarray of shape (n_models,)
-        The optimality one iteration earlier.
-    is_fresh : ndarray of bool, of shape (n_models,)
-        Whether the Hessian belongs to the start of the last step.
+    state : named tuple
+        State of a solver, with ``last_optimality``, one iteration ago, and
+        ``is_fresh``, whether the Hessian belongs to the start of the last step.
     cost : float
         Time of a Hessian, in iterations.
     """
     # 1 + cost steps with the old Hessian take as long as a new one and its step.
     slowest = NEW_HESSIAN_REDUCTION ** (1 / (1 + cost))
+    last, last_optimality = state.diagnostics, state.last_optimality
     is_slow = last.optimality >= slowest * last_optimality
-    return np.where(last.step_norm == 0, ~is_fresh, is_slow)
+    renew = np.where(last.step_norm == 0, ~state.is_fresh, is_slow)
+    return renew & np.isfinite(last_optimality)
