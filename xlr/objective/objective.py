@@ -78,6 +78,10 @@ MIN_HESSIAN_COST = 0.3
 # Maximum time of a cheap Hessian, in passes.
 MAX_CHEAP_HESSIAN_PASSES = 4
 
+# Minimum number of rows per parameter for which resamples share a start: with fewer,
+# they differ too much.
+MIN_ROWS_PER_PARAMETER = 10
+
 
 class Evaluation(NamedTuple):
     """F at some parameters.
@@ -242,10 +246,12 @@ class Objective:
         model_of : ndarray of shape (n_models,)
             The model on all rows for each current model.
         None
-            Returned instead if there are fewer than two resamples per model on average.
+            Returned instead if there are fewer than two resamples per model on average,
+            or few rows per parameter.
         """
         targets: Targets = self.data.targets
-        if targets.resample_of is None:
+        too_few_rows = self.n_samples < MIN_ROWS_PER_PARAMETER * self.n_parameters
+        if targets.resample_of is None or too_few_rows:
             return None
         _, first, model_of = np.unique(
             targets.resample_of, return_index=True, return_inverse=True
@@ -279,6 +285,12 @@ class Objective:
         """Return parameters of zero."""
         shape = self.n_models, self.n_parameters
         return self.xp.zeros(shape, dtype=self.accumulation_dtype, device=self.device)
+
+    def project(self, parameters: Array) -> Array:
+        """Return the nearest parameters within the bounds."""
+        if self.non_smooth is None:
+            return parameters
+        return self.non_smooth.project(parameters, xp=self.xp)
 
     def place(self, values: np.ndarray, dtype: Any = None) -> Array:
         """Move numbers from the host to the device, in the parameters' dtype."""

@@ -12,7 +12,7 @@ from xlr import arrays
 from xlr.arrays import Array
 from xlr.objective import Evaluation, Objective
 from xlr.solvers.loop import Record, Solution, Solver, minimise
-from xlr.solvers.starts import find_start, without_resampling
+from xlr.solvers.starts import find_start
 
 # Maximum share of the free memory for the state of a solver.
 SOLVER_MEMORY_SHARE = 1 / 3
@@ -57,7 +57,7 @@ def minimise_models(
         return minimise(
             solver, objective, find_start(solver, objective, start, seed), **options
         )
-    if n_steps > 1 and seed is not None and without_resampling(objective):
+    if n_steps > 1 and seed is not None and objective.without_resampling():
         n_steps = 1
     per_step = objective.n_models // n_steps
     needed = per_step * solver.model_bytes(objective)

@@ -175,8 +175,7 @@ def follow_path(
     for objective in objectives:
         began = perf_counter()
         if last is None:
-            assert objective.non_smooth is not None
-            parameters = objective.non_smooth.project(parameters, xp=objective.xp)
+            parameters = objective.project(parameters)
             at = objective.value_and_gradient(parameters)
         else:
             at = objective.with_penalty_of(last, parameters, at)
