@@ -35,7 +35,6 @@ OUTSIDE_CURVATURE = 0.01
 class ActiveSetState(NamedTuple):
     parameters: Array
     at: Evaluation
-    subgradient: Array  # minimum-norm subgradient
     working_set: WorkingSet
     predicted_decrease: Array  # of F, by the next step
     diagnostics: Diagnostics
@@ -69,10 +68,9 @@ class ActiveSet:
         return 8 * (6 * q**2 + 10 * objective.n_parameters)
 
     def init(self, objective: Objective, start: Start) -> ActiveSetState:
-        gradient = objective.minimum_norm_subgradient(start[0], start.at.gradient)
-        diagnostics = Diagnostics.of(objective, start.at.value, gradient)
+        diagnostics = Diagnostics.of(objective, *start[:2])
         unknown = objective.xp.full_like(start.at.value, objective.xp.inf)
-        return ActiveSetState(*start[:2], gradient, WorkingSet(), unknown, diagnostics)
+        return ActiveSetState(*start[:2], WorkingSet(), unknown, diagnostics)
 
     def step(self, objective: Objective, state: ActiveSetState) -> ActiveSetState:
         xp = objective.xp
@@ -92,14 +90,8 @@ class ActiveSet:
         decrease = xp.sum((coef * outside) ** 2, axis=(1, 2)) / (2 * OUTSIDE_CURVATURE)
         decrease = decrease + objective.place(solution.decrease)
         change = parameters - state.parameters
-        return ActiveSetState(
-            parameters,
-            at,
-            gradient,
-            state.working_set,
-            decrease,
-            Diagnostics.of(objective, at.value, gradient, change=change),
-        )
+        diagnostics = Diagnostics.of(objective, parameters, at, change=change)
+        return ActiveSetState(parameters, at, state.working_set, decrease, diagnostics)
 
     def decrease(self, objective: Objective, state: ActiveSetState) -> Array:
         """Return the predicted decrease by the working set and the other features."""
@@ -112,10 +104,9 @@ def _working_set(objective: Objective, state: ActiveSetState) -> np.ndarray:
     They have a coefficient, or violate their KKT condition by more than the tolerance
     of the next solve.
     """
-    xp = objective.xp
-    coef, gradient = (
-        objective.split(v)[0] for v in (state.parameters, state.subgradient)
-    )
+    xp, parameters = objective.xp, state.parameters
+    gradient = objective.minimum_norm_subgradient(parameters, state.at.gradient)
+    coef, gradient = (objective.split(v)[0] for v in (parameters, gradient))
     largest = xp.max(xp.abs(xp.stack([coef, gradient])), axis=1)
     magnitude, violation = arrays.to_host(largest)
     has_coef = magnitude > 0

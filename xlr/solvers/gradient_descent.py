@@ -75,5 +75,5 @@ def _state(
     rate: Array,
     change: Array | None,
 ) -> GradientDescentState:
-    diagnostics = Diagnostics.of(objective, *at, change=change)
+    diagnostics = Diagnostics.of(objective, parameters, at, change=change)
     return GradientDescentState(parameters, at, rate, diagnostics)

@@ -34,13 +34,15 @@ class LBFGSState(NamedTuple):
         centred = objective.centred_over_classes
         ones = objective.xp.ones_like(self.at.value)
         state = self._replace(solve=lambda v: centred(solve(centred(v))), scale=ones)
-        return state.with_scale_along(self.pairs[-1]) if self.pairs else state
+        if not self.pairs:
+            return state
+        return state._replace(scale=state.scale_along(self.pairs[-1]))
 
-    def with_scale_along(self, pair: quasi_newton.Pair) -> LBFGSState:
-        """Return the state with scale y'E^-1 y / s'y, if the pair has an effect."""
+    def scale_along(self, pair: quasi_newton.Pair) -> Array:
+        """Return the scale y'E^-1 y / s'y, if the pair has an effect."""
         xp = arrays.namespace(self.scale)
         scale = xp.vecdot(pair.change, self.solve(pair.change)) * pair.inverse
-        return self._replace(scale=xp.where(pair.inverse > 0, scale, self.scale))
+        return xp.where(pair.inverse > 0, scale, self.scale)
 
 
 class LBFGS:
@@ -84,7 +86,7 @@ class LBFGS:
             solve=None,
             scale=xp.ones_like(at.value),
             n_steps=0,
-            diagnostics=Diagnostics.of(objective, *at),
+            diagnostics=Diagnostics.of(objective, parameters, at),
         )
         return state.with_new_estimate(objective)
 
@@ -103,18 +105,14 @@ class LBFGS:
         shorter = state.step_size * shortened(trial, last)
         size = np.where(accept, 1.0, shorter)
         state = state._replace(step_size=size, n_steps=n_steps + 1)
-        new = trial.taken(accept, state, at.gradient, objective)
+        new = trial.taken(accept, state, objective)
         if not accept.any():
-            return state._replace(diagnostics=new.diagnostics)
+            return new
         # 4. The pair of the step corrects the estimate.
         change = new.parameters - w, new.at.gradient - at.gradient
         pair = quasi_newton.make_pair(*change, xp=objective.xp)
-        return state.with_scale_along(pair)._replace(
-            parameters=new.parameters,
-            at=new.at,
-            pairs=(*state.pairs, pair)[-self.n_pairs :],
-            diagnostics=new.diagnostics,
-        )
+        pairs = (*state.pairs, pair)[-self.n_pairs :]
+        return new._replace(pairs=pairs, scale=state.scale_along(pair))
 
     def decrease(self, objective: Objective, state: LBFGSState) -> Array:
         """Return g'B^-1 g / 2, or g'H^-1 g / 2 with a cheap Hessian.

@@ -27,7 +27,6 @@ SLOW_FACTOR = 0.9
 class NewtonCGState(NamedTuple):
     parameters: Array
     at: Evaluation
-    subgradient: Array  # minimum-norm subgradient
     surrogate: Surrogate  # the objective of the preconditioner
     multiplier: Objective | None  # the objective of Hessian products; None for F
     scale: Array  # D of the damping term
@@ -41,12 +40,13 @@ class NewtonCGState(NamedTuple):
     predicted: np.ndarray  # decrease of F by the next step
     diagnostics: Diagnostics
 
-    def with_preconditioner(self, objective: Objective) -> NewtonCGState:
-        """Return the state with a preconditioner at its parameters."""
+    def with_preconditioner(
+        self, objective: Objective, free: Array | None
+    ) -> NewtonCGState:
+        """Return the state with a preconditioner for its free parameters."""
         gradient, w, options = self.at.gradient, self.parameters, dict[str, Any]()
         if objective.has_cheap_hessian:
             estimate: Hessian = objective.hessian(w)
-            free = orthant.free_parameters(objective, w, self.subgradient)
             options = {"free": free, "min_damping": objective.hessian_rounding}
         else:
             estimate = self.surrogate.hessian(w, Objective.estimated_hessian)
@@ -92,14 +92,14 @@ class NewtonCG:
     def init(self, objective: Objective, start: Start) -> NewtonCGState:
         parameters, at, multiplier = *start[:2], objective.in_float32()
         subgradient = objective.minimum_norm_subgradient(parameters, at.gradient)
-        diagnostics = Diagnostics.of(objective, at.value, subgradient)
+        free = orthant.free_parameters(objective, parameters, subgradient)
+        diagnostics = Diagnostics.of(objective, parameters, at)
         state = NewtonCGState(
             parameters=parameters,
             at=at,
-            subgradient=subgradient,
             surrogate=Surrogate.shared(multiplier, start.surrogate),
             multiplier=multiplier,
-            scale=subgradient,
+            scale=at.gradient,
             precondition=None,
             is_fresh=True,
             n_products=8,
@@ -110,22 +110,24 @@ class NewtonCG:
             predicted=np.where(diagnostics.optimality > 0, math.inf, 0.0),
             diagnostics=diagnostics,
         )
-        return state.with_preconditioner(objective)
+        return state.with_preconditioner(objective, free)
 
     def step(self, objective: Objective, state: NewtonCGState) -> NewtonCGState:
-        w, gradient, last = state.parameters, state.subgradient, state.diagnostics
+        w, last = state.parameters, state.diagnostics
         xp, rounding = objective.xp, objective.value_rounding
-        # 1. The number of products, and a new preconditioner if the old one fails.
-        state = self._with_planned_solve(objective, state)
-        # 2. Newton step by conjugate gradients, projected onto the orthant.
+        gradient = objective.minimum_norm_subgradient(w, state.at.gradient)
         free = orthant.free_parameters(objective, w, gradient)
-        change, residual = _newton_step(objective, state, free, None)
+        # 1. The number of products, and a new preconditioner if the old one fails.
+        state = self._with_planned_solve(objective, state, free)
+        # 2. Newton step by conjugate gradients, projected onto the orthant.
+        newton_step = partial(_newton_step, objective, state, gradient)
+        change, residual = newton_step(free, None)
         target = orthant.project_onto_orthant(objective, w, gradient, w + change)
         if free is not None:
             # If one of several nearly collinear columns stops at zero, the step of the
             # others changes. Without this second solve, some fits do not converge.
             still_free = free * xp.astype(target == w + change, w.dtype)
-            change, residual = _newton_step(objective, state, still_free, target - w)
+            change, residual = newton_step(still_free, target - w)
             target = orthant.project_onto_orthant(objective, w, gradient, w + change)
         target = orthant.shifted_if_better(objective, w, target, state.predicted)
         change = target - w
@@ -145,8 +147,8 @@ class NewtonCG:
         error = residual + error / predicted
         decrease = np.where(predicted > 0, predicted, 0.0)
         decrease = np.where(accept, decrease * error * error, decrease)
-        new = trial.taken(accept, state, gradient, objective, predicted)
-        return state._replace(**new._asdict(), residual=residual, predicted=decrease)
+        new = trial.taken(accept, state, objective, predicted)
+        return new._replace(residual=residual, predicted=decrease)
 
     def decrease(self, objective: Objective, state: NewtonCGState) -> np.ndarray:
         """Return g'M^-1 g / 2, or the prediction of the last step if it is larger.
@@ -155,19 +157,22 @@ class NewtonCG:
         columns have gradients that are small compared with the decrease they allow.
         """
         xp, last, non_smooth = objective.xp, state.diagnostics, objective.non_smooth
+        w = state.parameters
+        gradient = objective.minimum_norm_subgradient(w, state.at.gradient)
+        free = orthant.free_parameters(objective, w, gradient)
         # The free parameters change with each step.
         changes = not state.is_fresh or non_smooth is not None or last.damping.any()
         if state.precondition is None or (objective.has_cheap_hessian and changes):
             undamped = last._replace(damping=np.zeros_like(last.damping))
-            state = state._replace(diagnostics=undamped).with_preconditioner(objective)
-        free = orthant.free_parameters(objective, state.parameters, state.subgradient)
-        gradient = orthant.restricted(objective, free, state.subgradient)
+            state = state._replace(diagnostics=undamped)
+            state = state.with_preconditioner(objective, free)
+        gradient = orthant.restricted(objective, free, gradient)
         product = xp.vecdot(gradient, state.precondition(gradient)) / 2
-        product = product + orthant.best_shift(objective, state.parameters)[1]
+        product = product + orthant.best_shift(objective, w)[1]
         return np.fmax(state.predicted, arrays.to_host(product))
 
     def _with_planned_solve(
-        self, objective: Objective, state: NewtonCGState
+        self, objective: Objective, state: NewtonCGState, free: Array | None
     ) -> NewtonCGState:
         """Return the state with the number of products, or a new preconditioner.
 
@@ -188,7 +193,7 @@ class NewtonCG:
         last_optimality = state.last_optimality
         state = state._replace(largest_optimality=largest, last_optimality=optimality)
         if last_optimality == 0:  # the first step
-            return state.with_preconditioner(objective) if is_removed else state
+            return state.with_preconditioner(objective, free) if is_removed else state
         share = optimality / largest
         is_slow = share < LOCAL_SHARE and optimality > SLOW_FACTOR * last_optimality
         if is_rejected or is_slow:
@@ -198,12 +203,16 @@ class NewtonCG:
         fails = residual > forcing and not state.is_fresh
         is_restricted = objective.non_smooth is not None and objective.has_cheap_hessian
         if fails or is_restricted or is_removed or is_rejected:
-            return state.with_preconditioner(objective)
+            return state.with_preconditioner(objective, free)
         return state._replace(n_products=n_products, forcing=forcing, is_fresh=False)
 
 
 def _newton_step(
-    objective: Objective, state: NewtonCGState, free: Array | None, change: Array | None
+    objective: Objective,
+    state: NewtonCGState,
+    gradient: Array,
+    free: Array | None,
+    change: Array | None,
 ) -> tuple[Array, Array]:
     """Return d of (H + lambda D) d = -g in the free parameters, and its residual.
 
@@ -212,7 +221,6 @@ def _newton_step(
     product = (state.multiplier or objective).hessian_operator(state.parameters)
     ridge = objective.place(state.diagnostics.damping)[:, None] * state.scale
     restrict = partial(orthant.restricted, objective, free)
-    gradient = state.subgradient
     if change is not None:
         gradient = gradient + product(change) + ridge * change
     correction, residual = conjugate_gradients(

@@ -103,7 +103,7 @@ class NewtonCholesky:
             pairs=(),
             last_step=None,
             last_optimality=np.full(objective.n_models, math.inf),
-            diagnostics=Diagnostics.of(objective, *start.at),
+            diagnostics=Diagnostics.of(objective, w, start.at),
         )
         return _factorised(objective, state)
 
@@ -154,15 +154,12 @@ class NewtonCholesky:
         # d' lambda D d - g'd.
         damped, size = trial.scalars
         predicted = 0.5 * (damped - trial.derivative_before)
-        new = trial.taken(accept, state, at.gradient, objective, predicted)
-        return state._replace(
-            parameters=new.parameters,
-            at=new.at,
+        new = trial.taken(accept, state, objective, predicted)
+        return new._replace(
             last_step=(new.parameters - w, new.at.gradient - at.gradient),
             last_optimality=last.optimality,
             n_searches=(state.n_searches - 1)
             * (searches & (abs(size - 1) >= UNIT_SIZE_TOLERANCE)),
-            diagnostics=new.diagnostics,
         )
 
     def decrease(self, objective: Objective, state: NewtonState) -> Array:

@@ -37,7 +37,6 @@ class HostPoint(NamedTuple):
 class ProximalNewtonState(NamedTuple):
     parameters: Array
     at: Evaluation
-    subgradient: Array  # minimum-norm subgradient
     non_smooth: NonSmooth  # on the host
     quadratics: list[Quadratic]  # the Hessian of the smooth part of each model
     is_fresh: np.ndarray  # whether the Hessian belongs to the start of the last step
@@ -96,17 +95,15 @@ class ProximalNewton:
             quadratics += _quadratics(surrogate.hessian(parameters, Objective.hessian))
         is_fresh = start.surrogate is None and not is_known
         assert objective.non_smooth is not None
-        subgradient = objective.minimum_norm_subgradient(parameters, at.gradient)
         return ProximalNewtonState(
             parameters=parameters,
             at=at,
-            subgradient=subgradient,
             non_smooth=NonSmooth(*map(arrays.to_host, objective.non_smooth)),
             quadratics=quadratics,
             is_fresh=np.full(objective.n_models, is_fresh),
             point=_host_point(parameters, at),
             last_optimality=np.full(objective.n_models, math.inf),
-            diagnostics=Diagnostics.of(objective, at.value, subgradient),
+            diagnostics=Diagnostics.of(objective, parameters, at),
         )
 
     def step(
@@ -115,26 +112,25 @@ class ProximalNewton:
         w, last = state.parameters, state.diagnostics
         # 1. A new Hessian, if the old one is not accurate enough.
         state = _renewed(objective, state)
-        # 2. Trial step to the minimum of the model, accepted if F decreases enough.
+        # 2. Trial step to the minimum of the model, accepted if F decreases enough; the
+        # derivatives along the step decide nothing.
         target, predicted = _minimised_model(state)
         # Rounding may remove the curvature of the model in the softmax's null space.
         target = objective.shifted_over_classes(objective.place(target))
-        trial = try_step(objective, state.subgradient, target, target - w)
+        trial = try_step(objective, state.at.gradient, target, target - w)
         sufficient = SUFFICIENT_DECREASE * np.maximum(predicted, 0.0)
         is_flatter = trial.now.optimality < last.optimality
         accept = trial.now.value <= last.value - sufficient
         accept |= is_flatter & trial.is_not_higher(last, objective.value_rounding)
         # 3. Damping, from the decrease of F and of its model.
-        new = trial.taken(accept, state, state.subgradient, objective, predicted)
+        new = trial.taken(accept, state, objective, predicted)
         # 4. BFGS correction of the Hessian.
         point = _host_point(new.parameters, new.at)
         for model in np.nonzero(accept)[0]:
             step = point.parameters[model] - state.point.parameters[model]
             change = point.gradient[model] - state.point.gradient[model]
             state.quadratics[model].correct(step, change)
-        return state._replace(
-            **new._asdict(), point=point, last_optimality=last.optimality
-        )
+        return new._replace(point=point, last_optimality=last.optimality)
 
     def decrease(self, objective: Objective, state: ProximalNewtonState) -> np.ndarray:
         """Return the decrease of the quadratic model of F."""

@@ -47,18 +47,19 @@ class Diagnostics(NamedTuple):
     def of(
         cls,
         objective: Objective,
-        value: Array,
-        subgradient: Array,
+        parameters: Array,
+        at: Evaluation,
         *,
         change: Array | None = None,
     ) -> Diagnostics:
         """Move the numbers of a point to the host, in one transfer."""
-        xp, norm = objective.xp, objective.xp.zeros_like(value)
+        xp, norm = objective.xp, objective.xp.zeros_like(at.value)
         if change is not None:
             norm = xp.max(xp.abs(change), axis=1)
-        scalars = value, objective.optimality(subgradient), norm
-        at, optimality, step_norm = _on_host(scalars, xp=xp)
-        return cls(at, optimality, step_norm, np.zeros(objective.n_models))
+        subgradient = objective.minimum_norm_subgradient(parameters, at.gradient)
+        scalars = at.value, objective.optimality(subgradient), norm
+        value, optimality, step_norm = _on_host(scalars, xp=xp)
+        return cls(value, optimality, step_norm, np.zeros(objective.n_models))
 
     def at_minimum(self, models: np.ndarray) -> Diagnostics:
         """Return diagnostics in which some models are at a minimum, by a mask.
@@ -73,15 +74,6 @@ class Diagnostics(NamedTuple):
         )
 
 
-class Iterate(NamedTuple):
-    """Fields of a state at the end of an iteration."""
-
-    parameters: Array
-    at: Evaluation
-    subgradient: Array
-    diagnostics: Diagnostics
-
-
 class Trial(NamedTuple):
     """A trial step: its end, and the numbers on the host that decide on it.
 
@@ -90,8 +82,6 @@ class Trial(NamedTuple):
     parameters : array of shape (n_models, n_parameters)
     at : Evaluation
         F and the gradient of its smooth part at the end of the step.
-    subgradient : array of shape (n_models, n_parameters)
-        Minimum-norm subgradient of F.
     now : Diagnostics
         Diagnostics at the end of the step, without damping.
     derivative_before, derivative_after : ndarrays of shape (n_models,)
@@ -102,7 +92,6 @@ class Trial(NamedTuple):
 
     parameters: Array
     at: Evaluation
-    subgradient: Array
     now: Diagnostics
     derivative_before: np.ndarray
     derivative_after: np.ndarray
@@ -139,43 +128,42 @@ class Trial(NamedTuple):
         self,
         accept: np.ndarray,
         state: Any,
-        subgradient: Array,
         objective: Objective,
         predicted: np.ndarray | None = None,
-    ) -> Iterate:
-        """Return the iterates after the step. Models that reject it stay.
+    ) -> Any:
+        """Return the state after the step. Models that reject it stay.
 
         Parameters
         ----------
         accept : ndarray of bool, of shape (n_models,)
-        state : State
-            Before the step.
-        subgradient : array of shape (n_models, n_parameters)
-            Before the step.
+        state : named tuple
+            State of a solver before the step.
         objective : Objective
         predicted : ndarray of shape (n_models,), default=None
             Decrease of the quadratic model of F, which sets the next damping. None for
             a solver without damping.
         """
-        last, rounding = state.diagnostics, objective.rounding
+        last, now, rounding = state.diagnostics, self.now, objective.rounding
         damping, all_accept = last.damping, np.count_nonzero(accept) == accept.size
         if predicted is not None and (np.count_nonzero(damping) or not all_accept):
-            decrease = last.value - self.now.value
+            decrease = last.value - now.value
             damping = next_damping(damping, predicted, decrease, accept, rounding)
-        now = self.now._replace(damping=damping)
+            now = now._replace(damping=damping)
         if all_accept:
-            return Iterate(self.parameters, self.at, self.subgradient, now)
+            return state._replace(
+                parameters=self.parameters, at=self.at, diagnostics=now
+            )
         xp, mask = objective.xp, objective.place(accept, objective.xp.bool)
 
         def chosen(new: Array, old: Array) -> Array:
             return xp.where(mask if new.ndim == 1 else mask[:, None], new, old)
 
         rejected = last._replace(step_norm=np.zeros_like(damping), damping=damping)
-        return Iterate(
-            chosen(self.parameters, state.parameters),
-            Evaluation(*map(chosen, self.at, state.at)),
-            chosen(self.subgradient, subgradient),
-            Diagnostics(*(np.where(accept, a, b) for a, b in zip(now, rejected))),
+        numbers = (np.where(accept, a, b) for a, b in zip(now, rejected))
+        return state._replace(
+            parameters=chosen(self.parameters, state.parameters),
+            at=Evaluation(*map(chosen, self.at, state.at)),
+            diagnostics=Diagnostics(*numbers),
         )
 
 
@@ -200,9 +188,7 @@ def try_step(
     """
     xp = objective.xp
     at = objective.value_and_gradient(target)
-    subgradient = at.gradient
-    if objective.non_smooth is not None:
-        subgradient = objective.minimum_norm_subgradient(target, at.gradient)
+    subgradient = objective.minimum_norm_subgradient(target, at.gradient)
     on_device = (
         at.value,
         objective.optimality(subgradient),
@@ -213,7 +199,7 @@ def try_step(
     )
     value, optimality, norm, before, after, *others = _on_host(on_device, xp=xp)
     now = Diagnostics(value, optimality, norm, np.zeros(objective.n_models))
-    return Trial(target, at, subgradient, now, before, after, others)
+    return Trial(target, at, now, before, after, others)
 
 
 def _on_host(scalars: tuple[Array, ...], *, xp: Namespace) -> np.ndarray:
