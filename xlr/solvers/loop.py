@@ -206,12 +206,7 @@ def minimise(
     """
     started = perf_counter()
     rule = StoppingRule(
-        objective.n_models,
-        tol=tol,
-        settle=settle,
-        rounding=objective.rounding,
-        patience=solver.patience,
-        max_iter=max_iter,
+        objective, solver.patience, tol=tol, settle=settle, max_iter=max_iter
     )
     batch, records, user_errstate = Batch(objective), [], np.geterr()
     last_parameters = None
@@ -242,7 +237,7 @@ def minimise(
             last_parameters = state.parameters
             state = solver.step(batch.objective, state)
     parameters, at = batch.join(state.parameters, state.at)
-    status = [status for status in rule.status if status is not None]
+    status = rule.status.tolist()
     return Solution(parameters, at, records, status, rule.n_iter, rule.decrease)
 
 

@@ -7,6 +7,7 @@ from enum import Enum
 
 import numpy as np
 
+from xlr.objective import Objective
 from xlr.solvers.steps import Diagnostics
 
 # Share of tol * F by which the next step may lower F at the end of a fit. At the
@@ -52,37 +53,34 @@ class StoppingRule:
 
     Parameters
     ----------
-    n_models : int
-    tol, settle : float
-        As in :func:`~xlr.solvers.loop.minimise`.
-    rounding : float
-        Machine epsilon of the dtype of X.
+    objective : Objective
     patience : float
         Iterations without progress that show the limit of the arithmetic.
-    max_iter : int
+    tol, settle, max_iter : float
+        As in :func:`~xlr.solvers.loop.minimise`.
 
     Attributes
     ----------
-    status : list of Status or None
-        Status of each model; None while it runs.
+    status : ndarray of Status or None, of shape (n_models,)
+        None while the model runs.
     n_iter : ndarray of shape (n_models,)
     decrease : ndarray of shape (n_models,)
         Predicted decrease of F by the next step, for models within ``tol``.
-    n_ended : int
     running : ndarray of bool, of shape (n_models,)
+    n_ended : int
     """
 
     def __init__(
         self,
-        n_models: int,
+        objective: Objective,
+        patience: float,
         *,
         tol: float,
         settle: float,
-        rounding: float,
-        patience: float,
         max_iter: int,
     ) -> None:
-        self.status: list[Status | None] = [None] * n_models
+        n_models, rounding = objective.n_models, objective.rounding
+        self.status = np.full(n_models, None)
         self.n_iter = np.zeros(n_models, dtype=np.int32)
         self._tol = tol
         self._max_decrease = max(tol * settle, MIN_SETTLE_ROUNDINGS * rounding)
@@ -121,16 +119,13 @@ class StoppingRule:
         converged = flat & (np.fmin(undamped, now.value) <= limit)
         # The damping grows without bound while every step is rejected.
         converged |= flat & idle & (damped <= limit)
-        for model in np.nonzero(self.running & (converged | idle | last))[0]:
-            if converged[model]:
-                self.status[model] = Status.CONVERGED
-            elif stopped:
-                self.status[model] = Status.CALLBACK
-            elif idle[model]:
-                self.status[model] = Status.PRECISION_LIMIT
-            else:
-                self.status[model] = Status.ITERATION_LIMIT
-            self.n_iter[model] = iteration
-            self.running[model] = False
-            self.n_ended += 1
-        return self.n_ended == len(self.status)
+        ends = self.running & (converged | idle | last)
+        self.status[ends] = Status.ITERATION_LIMIT
+        self.status[ends & idle] = Status.PRECISION_LIMIT
+        if stopped:
+            self.status[ends] = Status.CALLBACK
+        self.status[ends & converged] = Status.CONVERGED
+        self.n_iter[ends] = iteration
+        self.running &= ~ends
+        self.n_ended = int(np.count_nonzero(~self.running))
+        return self.n_ended == self.running.size
