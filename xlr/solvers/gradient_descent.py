@@ -14,7 +14,7 @@ from xlr.solvers.steps import Diagnostics
 class GradientDescentState(NamedTuple):
     parameters: Array
     at: Evaluation
-    learning_rate: Array  # (n_models, 1)
+    learning_rate: Array | float  # (n_models, 1) if it is an array
     diagnostics: Diagnostics
 
 
@@ -48,11 +48,11 @@ class GradientDescent:
         return 8 * 4 * objective.n_parameters
 
     def init(self, objective: Objective, start: Start) -> GradientDescentState:
-        xp, at = objective.xp, start.at
-        rate = xp.full_like(at.value, self.learning_rate or 0.0)
-        if self.learning_rate is None:
-            rate = 1 / objective.curvature_bound()
-        return _state(objective, start.parameters, at, rate[:, None], None)
+        rate = self.learning_rate
+        if rate is None:
+            rate = 1 / objective.curvature_bound()[:, None]
+        diagnostics = Diagnostics.of(objective, *start[:2])
+        return GradientDescentState(*start[:2], rate, diagnostics)
 
     def step(
         self, objective: Objective, state: GradientDescentState
@@ -60,20 +60,10 @@ class GradientDescent:
         change = -state.learning_rate * state.at.gradient
         parameters = state.parameters + change
         at = objective.value_and_gradient(parameters)
-        return _state(objective, parameters, at, state.learning_rate, change)
+        diagnostics = Diagnostics.of(objective, parameters, at, change=change)
+        return GradientDescentState(parameters, at, state.learning_rate, diagnostics)
 
     def decrease(self, objective: Objective, state: GradientDescentState) -> Array:
         """Return the decrease to first order; F decreases by at least half of it."""
         squares = state.learning_rate * state.at.gradient**2
         return objective.xp.sum(squares, axis=1)
-
-
-def _state(
-    objective: Objective,
-    parameters: Array,
-    at: Evaluation,
-    rate: Array,
-    change: Array | None,
-) -> GradientDescentState:
-    diagnostics = Diagnostics.of(objective, parameters, at, change=change)
-    return GradientDescentState(parameters, at, rate, diagnostics)
