@@ -56,7 +56,7 @@ class ActiveSet:
     """
 
     standardized = True
-    patience = 8
+    patience = 8.0
 
     def min_sample_size(self, objective: Objective) -> float:
         """Return inf: the first working set needs the gradient of all rows."""

@@ -56,7 +56,8 @@ class Batch:
         ----------
         continues : ndarray of bool
             Mask of the models of the batch that continue.
-        state : State
+        state : named tuple
+            State of a solver.
         """
         state = state._replace(diagnostics=state.diagnostics.at_minimum(~continues))
         if continues.mean() > MAX_RUNNING_SHARE:

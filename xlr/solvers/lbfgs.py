@@ -61,7 +61,7 @@ class LBFGS:
     """
 
     standardized = True
-    patience = 30
+    patience = 30.0
     n_pairs = 20
     renewal = 8  # iterations between two estimates of the Hessian
 

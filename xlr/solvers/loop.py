@@ -19,7 +19,6 @@ from xlr import arrays
 from xlr.arrays import Array
 from xlr.objective import Evaluation, Objective
 from xlr.solvers.batch import Batch
-from xlr.solvers.steps import Diagnostics
 from xlr.solvers.stopping import DEFAULT_SETTLE, NEGLIGIBLE_VALUE, Status, StoppingRule
 from xlr.solvers.surrogate import Surrogate
 
@@ -48,29 +47,6 @@ class Start(NamedTuple):
     surrogate: Surrogate | None = None
 
 
-class State(Protocol):
-    """State of a solver between two iterations: a named tuple.
-
-    The first axis of its arrays is the model axis. When ended models are removed,
-    functions become None, and the next step makes new ones.
-
-    Attributes
-    ----------
-    parameters : array of shape (n_models, n_parameters)
-        The best point so far.
-    at : Evaluation
-        F and its gradient at the parameters.
-    diagnostics : Diagnostics
-        Numbers on the host.
-    """
-
-    parameters: Array
-    at: Evaluation
-    diagnostics: Diagnostics
-
-    def _replace(self, **fields: Any) -> State: ...
-
-
 class Solver(Protocol):
     """Protocol of a solver: mathematics on quantities of the size of the parameters.
 
@@ -82,11 +58,8 @@ class Solver(Protocol):
         Iterations without progress that show the limit of the arithmetic.
     """
 
-    @property
-    def standardized(self) -> bool: ...
-
-    @property
-    def patience(self) -> float: ...
+    standardized: bool
+    patience: float
 
     def min_sample_size(self, objective: Objective) -> float:
         """Return the minimum rows of a useful sample to start from; inf for none."""
@@ -97,7 +70,13 @@ class Solver(Protocol):
         ...
 
     def init(self, objective: Objective, start: Start) -> Any:
-        """Return the state at the start."""
+        """Return the state at the start.
+
+        It is a named tuple with at least three fields: ``parameters``, the best point
+        so far; ``at``, the evaluation of F there; and ``diagnostics``. The first axis
+        of its arrays is the model axis. When ended models are removed, functions become
+        None, and the next step makes new ones.
+        """
         ...
 
     def step(self, objective: Objective, state: Any) -> Any:
@@ -242,7 +221,7 @@ def minimise(
 
 
 def _decrease(
-    solver: Solver, objective: Objective, state: State, last_parameters: Array | None
+    solver: Solver, objective: Objective, state: Any, last_parameters: Array | None
 ) -> np.ndarray:
     """Return the predicted decrease of F by the next step: (n_models,).
 

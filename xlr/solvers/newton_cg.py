@@ -77,7 +77,7 @@ class NewtonCG:
     """
 
     standardized = True
-    patience = 8
+    patience = 8.0
     min_products = 3  # of a solve, after the first
 
     def min_sample_size(self, objective: Objective) -> float:

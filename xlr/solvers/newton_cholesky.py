@@ -70,7 +70,7 @@ class NewtonCholesky:
     """
 
     standardized = True
-    patience = 8
+    patience = 8.0
     rows_per_parameter = 10  # with fewer, the Hessian of a sample is noise
 
     def min_sample_size(self, objective: Objective) -> float:

@@ -71,7 +71,7 @@ class ProximalNewton:
     """
 
     standardized = True
-    patience = 8
+    patience = 8.0
     rows_per_parameter = 10  # with fewer, the Hessian of a sample is noise
 
     def __init__(self, quadratics: list[Quadratic] | None = None) -> None:
