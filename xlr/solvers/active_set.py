@@ -7,12 +7,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from xlr import arrays
 from xlr.arrays import Array
 from xlr.objective import Evaluation, Objective
 from xlr.solvers.loop import Start
 from xlr.solvers.steps import Diagnostics
-from xlr.solvers.working_set import WorkingSet
+from xlr.solvers.working_set import WorkingSet, largest_of_features
 
 # Minimum size of a working set: a number of features, and a multiple of the number of
 # features with a coefficient. Too many cost a Hessian each; too few, a pass over all
@@ -104,12 +103,10 @@ def _working_set(objective: Objective, state: ActiveSetState) -> np.ndarray:
     They have a coefficient, or violate their KKT condition by more than the tolerance
     of the next solve.
     """
-    xp, parameters = objective.xp, state.parameters
-    gradient = objective.minimum_norm_subgradient(parameters, state.at.gradient)
-    coef, gradient = (objective.split(v)[0] for v in (parameters, gradient))
-    largest = xp.max(xp.abs(xp.stack([coef, gradient])), axis=1)
-    magnitude, violation = arrays.to_host(largest)
-    has_coef = magnitude > 0
+    parameters, gradient = state.parameters, state.at.gradient
+    gradient = objective.minimum_norm_subgradient(parameters, gradient)
+    has_coef = largest_of_features(objective, parameters) > 0
+    violation = largest_of_features(objective, gradient)
     size = max(MIN_FEATURES, FEATURES_PER_COEFFICIENT * int(has_coef.sum()))
     order = np.argsort(np.where(has_coef, 0, -violation), kind="stable")[:size]
     needed = has_coef.copy()

@@ -16,7 +16,6 @@ from xlr.solvers.loop import Solution, minimise
 from xlr.solvers.newton_cg import NewtonCG
 from xlr.solvers.proximal_newton import ProximalNewton
 from xlr.solvers.quadratic import Quadratic
-from xlr.solvers.starts import find_start
 
 # The columns of the working set are copied if X has more than this number of features,
 # and the working set at most this share of them.
@@ -92,8 +91,7 @@ class WorkingSet:
         if features is not None:
             coef, intercept = objective.split(parameters)
             start = part.join(xp.take(coef, features, axis=1), intercept)
-        first_start = find_start(solver, part, start, seed=None)
-        solution = minimise(solver, part, first_start, tol=tol, max_iter=max_iter)
+        solution = minimise(solver, part, start, tol=tol, max_iter=max_iter)
         if features is None:
             return solution.parameters, solution.at, solution, self._mask
         coef, intercept = part.split(solution.parameters)
@@ -211,21 +209,20 @@ def follow_path(
 def _violating(objective: Objective, parameters: Array, at: Evaluation) -> np.ndarray:
     """Return a mask of features with a coefficient or a violated KKT condition."""
     gradient = objective.minimum_norm_subgradient(parameters, at.gradient)
-    return _largest(objective, (parameters != 0) | (gradient != 0)) > 0
+    violates = largest_of_features(objective, gradient) > 0
+    return violates | (largest_of_features(objective, parameters) > 0)
 
 
 def _likely(objective: Objective, needed: np.ndarray, at: Evaluation) -> np.ndarray:
     """Return a mask of further features, those with the largest gradients."""
-    largest = _largest(objective, objective.xp.abs(at.gradient))
+    largest = largest_of_features(objective, at.gradient)
     order = np.argsort(np.where(needed, 0.0, -largest), kind="stable")
     likely = np.zeros_like(needed)
     likely[order[: math.ceil(LIKELY_SHARE * np.count_nonzero(needed))]] = True
     return likely
 
 
-def _largest(objective: Objective, values: Array) -> np.ndarray:
-    """Return the largest entry of each feature: (n_features,), on the host."""
-    values = objective.xp.astype(values, objective.accumulation_dtype)
-    return arrays.to_host(
-        objective.xp.max(objective.coefficients(values)[0, :, :], axis=0)
-    )
+def largest_of_features(objective: Objective, values: Array) -> np.ndarray:
+    """Return the largest absolute value of each feature: (n_features,), on the host."""
+    magnitudes = objective.xp.abs(objective.coefficients(values))
+    return arrays.to_host(objective.xp.max(magnitudes, axis=(0, 1)))
