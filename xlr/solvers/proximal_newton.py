@@ -27,20 +27,12 @@ from xlr.solvers.surrogate import Surrogate
 ITERATION_PASSES = 4
 
 
-class HostPoint(NamedTuple):
-    """Parameters and gradient on the host: (n_models, n_parameters) each."""
-
-    parameters: np.ndarray
-    gradient: np.ndarray
-
-
 class ProximalNewtonState(NamedTuple):
     parameters: Array
     at: Evaluation
     non_smooth: NonSmooth  # on the host
     quadratics: list[Quadratic]  # the Hessian of the smooth part of each model
     is_fresh: np.ndarray  # whether the Hessian belongs to the start of the last step
-    point: HostPoint  # the parameters and the gradient, in float64
     last_optimality: np.ndarray  # one iteration ago
     diagnostics: Diagnostics
 
@@ -101,7 +93,6 @@ class ProximalNewton:
             non_smooth=NonSmooth(*map(arrays.to_host, objective.non_smooth)),
             quadratics=quadratics,
             is_fresh=np.full(objective.n_models, is_fresh),
-            point=_host_point(parameters, at),
             last_optimality=np.full(objective.n_models, math.inf),
             diagnostics=Diagnostics.of(objective, parameters, at),
         )
@@ -114,7 +105,8 @@ class ProximalNewton:
         state = _renewed(objective, state)
         # 2. Trial step to the minimum of the model, accepted if F decreases enough; the
         # derivatives along the step decide nothing.
-        target, predicted = _minimised_model(state)
+        old = _on_host(state)
+        target, predicted = _minimised_model(state, *old)
         # Rounding may remove the curvature of the model in the softmax's null space.
         target = objective.shifted_over_classes(objective.place(target))
         trial = try_step(objective, state.at.gradient, target, target - w)
@@ -125,21 +117,20 @@ class ProximalNewton:
         # 3. Damping, from the decrease of F and of its model.
         new = trial.taken(accept, state, objective, predicted)
         # 4. BFGS correction of the Hessian.
-        point = _host_point(new.parameters, new.at)
+        steps, changes = (after - before for after, before in zip(_on_host(new), old))
         for model in np.nonzero(accept)[0]:
-            step = point.parameters[model] - state.point.parameters[model]
-            change = point.gradient[model] - state.point.gradient[model]
-            state.quadratics[model].correct(step, change)
-        return new._replace(point=point, last_optimality=last.optimality)
+            state.quadratics[model].correct(steps[model], changes[model])
+        return new._replace(last_optimality=last.optimality)
 
     def decrease(self, objective: Objective, state: ProximalNewtonState) -> np.ndarray:
         """Return the decrease of the quadratic model of F."""
-        return _minimised_model(state)[1]
+        return _minimised_model(state, *_on_host(state))[1]
 
 
-def _host_point(parameters: Array, at: Evaluation) -> HostPoint:
-    both = parameters, at.gradient
-    return HostPoint(*(arrays.to_host(x).astype(np.float64, copy=False) for x in both))
+def _on_host(state: ProximalNewtonState) -> list[np.ndarray]:
+    """Return the parameters and the gradient in float64."""
+    both = state.parameters, state.at.gradient
+    return [arrays.to_host(x).astype(np.float64, copy=False) for x in both]
 
 
 def _quadratics(hessian: BlockHessian) -> list[Quadratic]:
@@ -160,7 +151,9 @@ def _renewed(objective: Objective, state: ProximalNewtonState) -> ProximalNewton
     return state._replace(is_fresh=renew | (state.is_fresh & (last.step_norm == 0)))
 
 
-def _minimised_model(state: ProximalNewtonState) -> tuple[np.ndarray, np.ndarray]:
+def _minimised_model(
+    state: ProximalNewtonState, parameters: np.ndarray, gradients: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Return the minimum of the damped quadratic model of each F.
 
     Returns
@@ -169,10 +162,10 @@ def _minimised_model(state: ProximalNewtonState) -> tuple[np.ndarray, np.ndarray
     predicted : ndarray of shape (n_models,)
         Decrease of the undamped model from the parameters to the target.
     """
-    damping, point = state.diagnostics.damping, state.point
-    target, predicted = np.empty_like(point.parameters), np.empty_like(damping)
+    damping = state.diagnostics.damping
+    target, predicted = np.empty_like(parameters), np.empty_like(damping)
     for model, undamped in enumerate(state.quadratics):
-        w, gradient = point.parameters[model], point.gradient[model]
+        w, gradient = parameters[model], gradients[model]
         scale = damping_scale(undamped.diagonal, gradient, xp=np)
         added = damping[model] * scale
         quadratic = undamped.damped(added) if damping[model] > 0 else undamped
