@@ -19,15 +19,11 @@ from xlr.solvers.stopping import Status
 from xlr.solvers.working_set import PathPoint, follow_path
 
 __all__ = [
-    "LBFGS",
     "SOLVERS",
-    "ActiveSet",
     "Diagnostics",
     "GradientDescent",
-    "NewtonCG",
     "NewtonCholesky",
     "PathPoint",
-    "ProximalNewton",
     "Record",
     "Solution",
     "Solver",
