@@ -15,31 +15,3 @@ from xlr.data.statistics import (
 )
 from xlr.data.targets import Targets
 from xlr.data.training_data import Block, TrainingData
-
-__all__ = [
-    "Block",
-    "CategoricalMatrix",
-    "ChunkedData",
-    "ChunkedMatrix",
-    "ColumnStatistics",
-    "DenseMatrix",
-    "Matrix",
-    "PerRow",
-    "Scaler",
-    "SparseMatrix",
-    "SplitMatrix",
-    "StandardizedMatrix",
-    "Targets",
-    "TrainingData",
-    "as_matrix",
-    "call",
-    "canonical",
-    "column_statistics",
-    "concatenated",
-    "fetch",
-    "is_matrix",
-    "matrix_of",
-    "padded_size",
-    "refuse_non_finite",
-    "without_outliers",
-]

@@ -7,15 +7,3 @@ from xlr.estimators.logistic_regression import LogisticRegression
 from xlr.estimators.logistic_regression_cv import LogisticRegressionCV
 from xlr.estimators.multi_label import MultiLabelLogisticRegression
 from xlr.estimators.path import LogisticPath, logistic_path
-
-__all__ = [
-    "BootstrapResult",
-    "FirthLogisticRegression",
-    "LogisticPath",
-    "LogisticRegression",
-    "LogisticRegressionCV",
-    "MultiLabelLogisticRegression",
-    "SeparationWarning",
-    "bootstrap",
-    "logistic_path",
-]

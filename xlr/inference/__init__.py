@@ -8,13 +8,3 @@ from xlr.inference.results import (
     likelihood_ratio_test,
     summary_col,
 )
-
-__all__ = [
-    "FormulaTransformer",
-    "InferenceResults",
-    "LikelihoodRatioTest",
-    "infer",
-    "likelihood_ratio_test",
-    "logit",
-    "summary_col",
-]

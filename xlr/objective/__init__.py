@@ -7,18 +7,3 @@ from xlr.objective.information import information
 from xlr.objective.jeffreys import jeffreys_term
 from xlr.objective.objective import Evaluation, Objective, pays_in_float32
 from xlr.objective.separation import Separation, find_separation
-
-__all__ = [
-    "Aliased",
-    "BlockHessian",
-    "Evaluation",
-    "Hessian",
-    "Objective",
-    "Separation",
-    "duality_gap",
-    "find_aliased",
-    "find_separation",
-    "information",
-    "jeffreys_term",
-    "pays_in_float32",
-]

@@ -18,23 +18,6 @@ from xlr.solvers.steps import Diagnostics
 from xlr.solvers.stopping import Status
 from xlr.solvers.working_set import PathPoint, follow_path
 
-__all__ = [
-    "SOLVERS",
-    "Diagnostics",
-    "GradientDescent",
-    "NewtonCholesky",
-    "PathPoint",
-    "Record",
-    "Solution",
-    "Solver",
-    "Start",
-    "Status",
-    "choose",
-    "follow_path",
-    "minimise",
-    "minimise_models",
-]
-
 SOLVERS = {
     "newton-cholesky": NewtonCholesky,
     "newton-cg": NewtonCG,
