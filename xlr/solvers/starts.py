@@ -66,7 +66,10 @@ def find_start(
     if size < min_size or not objective.is_large:
         return _or_zeros(objective, start)
     sample = objective.sample(size, seed)
-    first_start = _or_zeros(objective, _nearly_minimised(solver, sample, start, seed))
+    parameters = _nearly_minimised(solver, sample, start, seed)
+    first_start = _or_zeros(objective, parameters)
+    if first_start.parameters is not parameters:  # the sample may lack a rare class
+        return first_start
     return first_start._replace(surrogate=Surrogate(sample))
 
 
