@@ -269,7 +269,8 @@ class DenseMatrix:
         """Return the same numbers in float32 or float64."""
         if dtype == self.dtype == self.stored.dtype:
             return self
-        return self._with(self.xp.astype(self.stored, dtype, copy=False), dtype)
+        stored = self.xp.astype(self.stored, dtype, copy=False)
+        return DenseMatrix(stored, dtype, xp=self.xp, device=self.device)
 
     def standardized(self, scaler: Scaler) -> Any:
         """Return the matrix with centred and scaled columns.
