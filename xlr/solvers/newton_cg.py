@@ -30,15 +30,15 @@ class NewtonCGState(NamedTuple):
     surrogate: Surrogate  # the objective of the preconditioner
     multiplier: Objective | None  # the objective of Hessian products; None for F
     scale: Array  # D of the damping term
-    precondition: Any  # a function; None if models were removed
-    is_fresh: bool  # whether the last iteration made the preconditioner
-    n_products: int  # planned number of products of a solve
-    forcing: float  # target for the relative residual of a solve
-    largest_optimality: float  # of all iterations
-    last_optimality: float  # one iteration ago; zero before the first
     residual: np.ndarray  # relative residual of the last solve
     predicted: np.ndarray  # decrease of F by the next step
     diagnostics: Diagnostics
+    precondition: Any = None  # a function; None if models were removed
+    is_fresh: bool = True  # whether the last iteration made the preconditioner
+    n_products: int = 8  # planned number of products of a solve
+    forcing: float = 0.1  # target for the relative residual of a solve
+    largest_optimality: float = 0.0  # of all iterations
+    last_optimality: float = 0.0  # one iteration ago; zero before the first
 
     def with_preconditioner(
         self, objective: Objective, free: Array | None
@@ -91,8 +91,7 @@ class NewtonCG:
 
     def init(self, objective: Objective, start: Start) -> NewtonCGState:
         parameters, at, multiplier = *start[:2], objective.in_float32()
-        subgradient = objective.minimum_norm_subgradient(parameters, at.gradient)
-        free = orthant.free_parameters(objective, parameters, subgradient)
+        _, free = orthant.free_parameters(objective, parameters, at.gradient)
         diagnostics = Diagnostics.of(objective, parameters, at)
         state = NewtonCGState(
             parameters=parameters,
@@ -100,12 +99,6 @@ class NewtonCG:
             surrogate=Surrogate.shared(multiplier, start.surrogate),
             multiplier=multiplier,
             scale=at.gradient,
-            precondition=None,
-            is_fresh=True,
-            n_products=8,
-            forcing=0.1,
-            largest_optimality=0.0,
-            last_optimality=0.0,
             residual=np.zeros(objective.n_models),
             predicted=np.where(diagnostics.optimality > 0, math.inf, 0.0),
             diagnostics=diagnostics,
@@ -115,8 +108,7 @@ class NewtonCG:
     def step(self, objective: Objective, state: NewtonCGState) -> NewtonCGState:
         w, last = state.parameters, state.diagnostics
         xp, rounding = objective.xp, objective.value_rounding
-        gradient = objective.minimum_norm_subgradient(w, state.at.gradient)
-        free = orthant.free_parameters(objective, w, gradient)
+        gradient, free = orthant.free_parameters(objective, w, state.at.gradient)
         # 1. The number of products, and a new preconditioner if the old one fails.
         state = self._with_planned_solve(objective, state, free)
         # 2. Newton step by conjugate gradients, projected onto the orthant.
@@ -158,8 +150,7 @@ class NewtonCG:
         """
         xp, last, non_smooth = objective.xp, state.diagnostics, objective.non_smooth
         w = state.parameters
-        gradient = objective.minimum_norm_subgradient(w, state.at.gradient)
-        free = orthant.free_parameters(objective, w, gradient)
+        gradient, free = orthant.free_parameters(objective, w, state.at.gradient)
         # The free parameters change with each step.
         changes = not state.is_fresh or non_smooth is not None or last.damping.any()
         if state.precondition is None or (objective.has_cheap_hessian and changes):

@@ -9,25 +9,32 @@ from xlr.objective import Objective
 
 
 def free_parameters(
-    objective: Objective, parameters: Array, subgradient: Array
-) -> Array | None:
-    """Return 1 for free parameters, 0 for active ones: optimal at zero or at a bound.
-
-    Return None without an L1 penalty and bounds.
+    objective: Objective, parameters: Array, gradient: Array
+) -> tuple[Array, Array | None]:
+    """Return the minimum-norm subgradient, and which parameters are free.
 
     Parameters
     ----------
     objective : Objective
     parameters : array of shape (n_models, n_parameters)
+    gradient : array of shape (n_models, n_parameters)
+        Gradient of the smooth part of F at the parameters.
+
+    Returns
+    -------
     subgradient : array of shape (n_models, n_parameters)
-        Minimum-norm subgradient at the parameters.
+    free : array of shape (n_models, n_parameters) or None
+        0 for active parameters, which are optimal at zero or at a bound, and 1 for the
+        others. None without an L1 penalty and bounds.
     """
     penalty = objective.non_smooth
     if penalty is None:
-        return None
+        return gradient, None
+    subgradient = objective.minimum_norm_subgradient(parameters, gradient)
     is_active = (penalty.l1 > 0) & (parameters == 0)
     is_active |= (parameters <= penalty.lower) | (parameters >= penalty.upper)
-    return objective.xp.astype((subgradient != 0) | ~is_active, parameters.dtype)
+    free = (subgradient != 0) | ~is_active
+    return subgradient, objective.xp.astype(free, parameters.dtype)
 
 
 def project_onto_orthant(
