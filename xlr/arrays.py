@@ -424,11 +424,6 @@ def current_device(x: Array) -> contextlib.AbstractContextManager[Any]:
     return contextlib.nullcontext()
 
 
-def usable_bytes(x: Array) -> int:
-    """Return the free bytes on the device of ``x``, or 2 GB if they are unknown."""
-    return free_bytes(x) or 2**31
-
-
 def block_bytes(x: Array) -> int:
     """Return the size in bytes of a block of rows of X, for the device of ``x``.
 

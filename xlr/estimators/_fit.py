@@ -93,8 +93,8 @@ ITERATION_LIMIT_ADVICE = {
     "active-set": ", or use solver='proximal-newton'",
 }
 
-# Among many models, at most MAX_TESTED are tested for separation, with a logit above
-# MIN_TESTED_LOGIT (odds of 150): a test takes as long as an iteration.
+# Of several models, only the MAX_TESTED with the largest logits, above MIN_TESTED_LOGIT
+# (odds of 150), are tested for separation: a test takes as long as an iteration.
 MIN_TESTED_LOGIT = 5.0
 MAX_TESTED = 5
 
@@ -210,8 +210,7 @@ class Fitting:
         }
         start = self.problem.parameters(self._start)
         if estimator.max_iter == 0:  # do not look for a better start
-            if objective.non_smooth is not None:
-                start = objective.non_smooth.project(start, xp=objective.xp)
+            start = objective.project(start)
             return minimise(self._solver, objective, start, **options)
         options |= {"seed": self._seed, "n_steps": n_steps}
         try:

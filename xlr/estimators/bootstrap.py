@@ -166,12 +166,12 @@ def bootstrap(
     with thread_pool(features.stored, estimator.n_jobs) as pool:
         dataset = read_dataset(estimator, features, y, sample_weight, offset, pool)
         dataset.warn_of_data()
-        row_ids = (
-            generator.integers(n_samples, size=n_samples, dtype=np.int32)
-            for _ in range(n_resamples)
-        )
+        counts = np.empty((n_resamples, n_samples), dtype=np.uint8)
+        for own in counts:
+            row_ids = generator.integers(n_samples, size=n_samples, dtype=np.int32)
+            own[:] = np.bincount(row_ids, minlength=n_samples)
         grid = np.asarray([estimator.l1_ratio]), np.asarray([estimator.C])
-        models = fit_resamples(estimator, dataset, row_ids, grid, "resample")
+        models = fit_resamples(estimator, dataset, counts.T, grid, "resample")
         found = features.returned(
             coef=features.place(models.coef[:, 0, 0], features.dtype),
             intercept=features.place(models.intercept[:, 0, 0], features.dtype),

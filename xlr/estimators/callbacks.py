@@ -34,31 +34,29 @@ class FitCallbacks:
     Parameters
     ----------
     estimator : estimator with CallbackSupportMixin
-    max_iter : int or None
-        Maximum number of iterations that are reported; None if it is unknown.
     X, y : arrays
     **metadata
         Other arguments of the fit. The callbacks get those that are not None.
     """
 
-    def __init__(
-        self, estimator: Any, max_iter: int | None, X: Any, y: Any, **metadata: Any
-    ) -> None:
+    def __init__(self, estimator: Any, X: Any, y: Any, **metadata: Any) -> None:
         self._context = None
         self._last: tuple[Any, ...] = ()
         if getattr(estimator, "_skl_callbacks", None):
             given = {k: v for k, v in metadata.items() if v is not None}
             data = {"estimator": estimator, "X": X, "y": y, "metadata": given}
             self._data = data
-            self._context = estimator._init_callback_context(max_subtasks=max_iter)
+            self._context = estimator._init_callback_context(
+                max_subtasks=estimator.max_iter
+            )
             self._context.call_on_fit_task_begin(**data)
 
     def listener(self, reconstruct: Reconstruct, *arguments: Any) -> Listener | None:
         """Return a function to call after each iteration, or None without callbacks.
 
-        The function returns True if a callback requests a stop. ``reconstruct`` takes
-        the arguments and parameters, and returns the fitted attributes that predictions
-        need; it is called only if a callback needs them.
+        The function returns True if a callback requests a stop.
+        ``reconstruct(*arguments, parameters)`` returns the fitted attributes that
+        predictions need; it is called only if a callback needs them.
         """
         if self._context is None:
             return None

@@ -142,7 +142,8 @@ def from_sklearn(kind: type, given: Any, *, cross_validated: bool) -> Any:
 def _copy_fitted_attributes(given: Any, estimator: Any) -> None:
     """Copy the fitted attributes of scikit-learn's estimator."""
     estimator.solver_ = given.solver
-    estimator.converged_ = bool(np.max(given.n_iter_) < given.max_iter)
+    # scikit-learn stores no reason for the end: all iterations count as unconverged.
+    estimator.converged_ = bool(np.max(getattr(given, "n_iter_", 0)) < given.max_iter)
     coef = given.coef_
     estimator.coef_ = coef.toarray() if issparse(coef) else coef.copy()
     intercept = given.intercept_

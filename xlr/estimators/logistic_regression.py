@@ -277,8 +277,7 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
             dataset.warn_of_data()
             start = self._read_start(coef_init, intercept_init, dataset)
             metadata = {"sample_weight": sample_weight, "offset": offset}
-            max_iter = None if dataset.spec.separate_models else self.max_iter
-            callbacks = FitCallbacks(self, max_iter, X, y, **metadata)
+            callbacks = FitCallbacks(self, X, y, **metadata)
             fitting, common = Fitting(self, dataset, start=start), dataset.attributes
             on_iteration = callbacks.listener(fitting.prediction_attributes, common)
             solution, fitted = fitting.finish(fitting.run(on_iteration), common)

@@ -26,7 +26,7 @@ from xlr.estimators.base import LinearClassifier
 from xlr.estimators.callbacks import CallbackSupportMixin, FitCallbacks, with_callbacks
 from xlr.estimators.conversion import from_sklearn
 from xlr.estimators.dataset import LabelledDataset, read_dataset
-from xlr.estimators.resamples import fit_resamples
+from xlr.estimators.resamples import count_rows, fit_resamples
 from xlr.estimators.scoring import (
     ScoredModel,
     held_out_likelihood,
@@ -70,8 +70,9 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
     scoring : str or callable, default=None
         A scorer of scikit-learn's, by name or as ``scorer(estimator, X, y)``. None for
         the mean log-likelihood, ``'neg_log_loss'``, computed on the device of X. Other
-        scorers get X on its device (row numbers instead of chunks) and y as a NumPy
-        array. Their estimator returns NumPy arrays.
+        scorers get the numbers of X on its device in ``fit``, X as given in ``score``,
+        row numbers instead of chunks, and y as a NumPy array. Their estimator returns
+        NumPy arrays.
     solver, tol, max_iter
         As in :class:`LogisticRegression`.
     class_weight : dict or 'balanced', default=None
@@ -211,7 +212,7 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
             host_y = dataset.labels()
             splitter = check_cv(self.cv, host_y, classifier=True)
             trains, tests = read_folds(splitter, host_y, to_splitter)
-            callbacks = FitCallbacks(self, None, X, y, **metadata)
+            callbacks = FitCallbacks(self, X, y, **metadata)
             fitted = self._fit(dataset, trains, tests, host_y, to_scorer, callbacks)
             callbacks.end(fitted)
             set_fitted(self, fitted)
@@ -232,7 +233,8 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
         Cs = np.asarray(Cs, dtype=np.float64)
         l1_ratios = np.asarray(self.l1_ratios, dtype=np.float64)
         # 1. All models, and then their scores.
-        models = fit_resamples(self, dataset, trains, (l1_ratios, Cs), "fold")
+        counts = count_rows(trains, y.shape[0])
+        models = fit_resamples(self, dataset, counts, (l1_ratios, Cs), "fold")
         usable, by_fold = models.usable, (len(trains), l1_ratios.size * Cs.size)
         coef, intercept = (
             v.reshape(*by_fold, *v.shape[3:])[usable]
@@ -374,15 +376,9 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
         given = on_host({"y_true": y, "logits": logits, **metadata})
         logits = given.pop("logits")
         rows = np.arange(len(logits))[:, None] if arrays.is_dask(X) else X
-        model = ScoredModel(
-            classes,
-            self._is_one_vs_rest,
-            rows,
-            np.reshape(logits, (len(logits), -1)),
-            coef_=self.coef_,
-            intercept_=self.intercept_,
-            _has_offset=self._has_offset,
-        )
+        logits = np.reshape(logits, (len(logits), -1))
+        is_ovr, fitted = self._is_one_vs_rest, vars(self)
+        model = ScoredModel(classes, is_ovr, rows, logits, **fitted)
         return float(scorer(model, rows, given.pop("y_true"), **given))
 
     @classmethod

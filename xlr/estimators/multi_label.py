@@ -157,7 +157,7 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, ClassifierMixin, Linear
             dataset.warn_of_far_columns()
             labels = features.xp.arange(targets.n_models, device=features.device)
             common = features.attributes | features.returned(classes_=labels)
-            callbacks = FitCallbacks(self, None, X, y, sample_weight=sample_weight)
+            callbacks = FitCallbacks(self, X, y, sample_weight=sample_weight)
             fitting = Fitting(self, dataset)
             on_iteration = callbacks.listener(fitting.prediction_attributes, common)
             _, fitted = fitting.finish(fitting.run(on_iteration), common)

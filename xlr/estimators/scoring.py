@@ -104,8 +104,9 @@ def held_out_scores(
 ) -> np.ndarray:
     """Return the scores of the held-out rows of each fold, by a scikit-learn scorer.
 
-    The scorer gets models that hold the logits of its rows on the host, computed for
-    all models of a fold in one pass. With chunks of Dask, its X are row numbers.
+    Each model that the scorer gets holds the logits of the scored rows, on the host.
+    One pass computes the logits of all models of a fold. The rows are in ascending
+    order; with chunks of Dask, X holds row numbers.
 
     Parameters
     ----------
@@ -163,7 +164,7 @@ def held_out_scores(
 def _test_logits(
     block: Block, coef: Array, intercept: Array, counts: np.ndarray
 ) -> tuple[np.ndarray]:
-    """Return logits on the host, (n_rows, n_models, n_outputs)."""
+    """Return the logits of the counted rows: (n_rows, n_models, n_outputs)."""
     ids = np.repeat(np.arange(counts.shape[0]), counts[:, 0])
     ids = arrays.move(ids, xp=block.xp, device=block.matrix.device)
     return (arrays.to_host(_logits_of_models(block, ids, coef, intercept)),)
@@ -227,9 +228,9 @@ class ScoredModel(LinearClassifier):
         logits: np.ndarray,
         **fitted: Any,
     ) -> None:
+        self.__dict__.update(fitted)
         self.classes_, self._one_vs_rest = classes, one_vs_rest
         self._X, self._logits = X, logits
-        self.__dict__.update(fitted)
 
     def fit(self, X: Array, y: Array) -> ScoredModel:
         """Do nothing: the model is fitted."""
@@ -241,6 +242,6 @@ class ScoredModel(LinearClassifier):
         """Return a result from the logits."""
         logits = self._logits
         if X is not self._X:
-            logits = super()._map_logits(lambda logits, xp: logits, X)
+            logits = super()._map_logits(lambda logits, xp: logits, X, offset)
         logits = np.array(arrays.to_host(logits))  # the function may overwrite them
         return function(logits, xp=arrays.namespace(logits))

@@ -48,7 +48,8 @@ def minimise_models(
     Returns
     -------
     Solution
-        Of slices and of steps, only the last record.
+        With several slices or steps, ``records`` holds only the last record of each,
+        joined.
     """
     options: dict[str, Any] = {"tol": tol, "max_iter": max_iter}
     options["on_iteration"] = on_iteration
@@ -57,11 +58,13 @@ def minimise_models(
         return minimise(
             solver, objective, find_start(solver, objective, start, seed), **options
         )
-    if n_steps > 1 and seed is not None and objective.without_resampling():
-        n_steps = 1
+    starts_on_sample = not math.isinf(solver.min_sample_size(objective))
+    if n_steps > 1 and seed is not None and starts_on_sample:
+        n_steps = 1 if objective.without_resampling() else n_steps
     per_step = objective.n_models // n_steps
     needed = per_step * solver.model_bytes(objective)
-    free = SOLVER_MEMORY_SHARE * arrays.usable_bytes(start)
+    # 2 GB if the free memory is unknown.
+    free = SOLVER_MEMORY_SHARE * (arrays.free_bytes(start) or 2**31)
     n_slices = min(per_step, max(1, math.ceil(needed / free)))
     if n_slices > 1:
         options["on_iteration"] = None
@@ -80,7 +83,7 @@ def minimise_models(
 
 
 def _joined(solutions: list[Solution], objective: Objective) -> Solution:
-    """Return the solution of all models, given those of the slices."""
+    """Return the solution of all models, given those of the slices and steps."""
     iteration, seconds, *columns = zip(*(s.records[-1] for s in solutions))
     last = Record(max(iteration), sum(seconds), *map(np.concatenate, columns))
     return Solution(
