@@ -39,7 +39,12 @@ that of a later fit, to rows that it already holds in memory.
 """
 
 # Why a goal is missed, by its key: the name of a peer, "passes", "threads" or "disk".
-LIMITS: dict[str, str] = {}
+LIMITS = {
+    "Spark MLlib": """\
+- **Spark MLlib**: of 2.4 s, the first pass, for labels, column statistics and a sample,
+  takes 1.2 s, and five passes for gradients take 1.1 s.
+"""
+}
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
