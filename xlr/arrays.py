@@ -54,7 +54,8 @@ def is_foreign(x: object) -> bool:
     if is_dask(x):
         raise TypeError(
             "Dask arrays and tables are for LogisticRegression, LogisticRegressionCV, "
-            "logistic_path, logit and infer, with X of Dask. Here, pass x.compute()."
+            "logistic_path, logit and infer, where X must be of Dask, too. Here, pass "
+            "x.compute()."
         )
     _refuse_unsupported(x)
     if is_sparse(x):
@@ -335,7 +336,11 @@ def move(x: Any, *, xp: Namespace, device: Device, dtype: Any | None = None) -> 
 
 
 def move_like(x: Any, like: Array, dtype: Any | None = None) -> Array:
-    """Convert an array or a list to the library and device of another array."""
+    """Convert an array or a list to the library and device of another array.
+
+    A matrix of scipy.sparse becomes dense. Without ``dtype``, the dtype stays if the
+    device has it.
+    """
     return move(x, xp=namespace(like), device=device_of(like), dtype=dtype)
 
 

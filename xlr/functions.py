@@ -61,10 +61,10 @@ def sigmoid(z: Array) -> Array:
     """
     z, xp = real_floating(z)
     with arrays.quiet():
-        return sigmoids(z, xp=xp)[0]
+        return sigmoid_pair(z, xp=xp)[0]
 
 
-def sigmoids(z: Array, *, xp: Namespace) -> tuple[Array, Array]:
+def sigmoid_pair(z: Array, *, xp: Namespace) -> tuple[Array, Array]:
     """Return sigmoid(z) and sigmoid(-z), to a few ulp.
 
     On a CPU, a second exponential takes less time than ``where`` with random signs.

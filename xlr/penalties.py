@@ -71,11 +71,11 @@ class Penalty(NamedTuple):
     Attributes
     ----------
     curvature : array of shape (n_models or 1, 1, n_features)
-        The :math:`\lambda_j`; a coefficient with zero has no ridge penalty. In the
-        objective of this library, a ridge penalty has 1 / (C S scale_j^2).
+        The :math:`\lambda_j`; zero for a coefficient without a ridge penalty. In xlr,
+        they are (1 - l1_ratio) f_j / (C S scale_j^2), with the penalty factors f_j.
     non_smooth : NonSmooth or None
         The :math:`\kappa_j`, :math:`l_j` and :math:`u_j`, of the same shape; None if
-        the penalty is smooth.
+        the penalty is smooth. In xlr, kappa_j is l1_ratio f_j / (C S scale_j).
 
     References
     ----------

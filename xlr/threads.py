@@ -72,13 +72,16 @@ def _blas_of_one_thread() -> Iterator[None]:
     finally:
         try:
             _end(fit)
-        except BaseException:  # Ctrl-C between two of its steps
+        except BaseException:  # Ctrl-C interrupted the first call
             _end(fit)
             raise
 
 
 def _end(fit: object) -> None:
-    """End a fit. The last one restores the threads of BLAS. It can be repeated."""
+    """End a fit; the last fit restores the threads of BLAS.
+
+    A call that was interrupted can be repeated.
+    """
     with _lock:
         _fits.discard(fit)
         if not _fits:
@@ -112,7 +115,7 @@ class ThreadPool:
 
     Parameters
     ----------
-    n : int
+    n_threads : int
         Number of threads, including the calling thread.
     """
 

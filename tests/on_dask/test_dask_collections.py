@@ -128,7 +128,7 @@ def test_dask_labels_are_refused_with_x_in_memory() -> None:
     lazy = da.from_array(Y, chunks=100)
     for name in ("y", "sample_weight", "offset"):
         given = {"y": Y, name: lazy}
-        with pytest.raises(TypeError, match=r"with X of Dask.*pass x.compute\(\)"):
+        with pytest.raises(TypeError, match=r"X must be of Dask.*pass x.compute\(\)"):
             xlr.LogisticRegression().fit(X, **given)
 
 

@@ -177,12 +177,12 @@ class PerRow(NamedTuple):
     ----------
     tasks : list of Delayed
         Values of each chunk.
-    sampled : array of shape (n_sampled, ...)
-        Values of the sample.
+    sampled : ndarray of shape (n_sampled, ...) or None
+        Values of the sample, on the host. None if no sample needs them.
     """
 
     tasks: list[Delayed]
-    sampled: Array
+    sampled: np.ndarray | None
 
 
 # Methods of TrainingData that change the matrix, not the targets.
@@ -212,7 +212,7 @@ class ChunkedData:
         return replace(self, changes=(*self.changes, (name, *arguments)))
 
     def with_targets(
-        self, function: Callable[[Targets], Targets], *per_row: PerRow, keep: bool
+        self, function: Callable[..., Targets], *per_row: PerRow, keep: bool
     ) -> ChunkedData:
         """Return the same rows with ``function(targets, *per_row)`` as targets.
 

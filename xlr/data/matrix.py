@@ -159,7 +159,10 @@ class Matrix(Protocol):
         """Return the same numbers in float32 or float64."""
 
     def standardized(self, scaler: Scaler) -> Matrix:
-        """Return the matrix with centred and scaled columns."""
+        """Return the matrix with centred and scaled columns.
+
+        :class:`StandardizedMatrix`, which already has them, lacks this method.
+        """
 
     def to_dense(self) -> Array:
         """Return a dense array of the same numbers."""
@@ -210,7 +213,7 @@ class DenseMatrix:
         self.gram_cost = stored.shape[1] ** 2 / GRAM_SPEEDUP
 
     def _with(self, stored: Array, dtype: Any = None) -> DenseMatrix:
-        """Return a matrix of other rows, columns or dtype."""
+        """Return a matrix with other entries, in this or another dtype."""
         return DenseMatrix(stored, dtype or self.dtype, xp=self.xp, device=self.device)
 
     def matvec(self, coef: Array, intercept: Array | None = None) -> Array:

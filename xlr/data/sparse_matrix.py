@@ -57,7 +57,7 @@ class SparseMatrix:
         self._views: dict[tuple[int, int], SparseMatrix] = {}
 
     def _with(self, csr: Any) -> SparseMatrix:
-        """Return a matrix of other rows, of the same costs."""
+        """Return a matrix of other rows or entries, of the same costs."""
         return SparseMatrix(csr, xp=self.xp, costs=(self.product_cost, self.gram_cost))
 
     def _with_entries(self, data: Array) -> SparseMatrix:

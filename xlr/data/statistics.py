@@ -72,8 +72,8 @@ def column_statistics(
 
     The usual case takes one pass, for the means of x and x^2. The variance is right to
     ten digits (three without float64) unless a mean exceeds 300 (90) standard
-    deviations. Such columns take a second pass about the value of a row. Rows of zero
-    weight do not count.
+    deviations. Such columns take a second pass, about the row of largest weight. Rows
+    of zero weight do not count.
 
     Parameters
     ----------
@@ -112,7 +112,7 @@ def _replaced(
     """Return statistics with another mean and standard deviation for some columns."""
     stacked = np.array(arrays.to_host(xp.stack([statistics.mean, statistics.std])))
     stacked[:, columns] = new
-    stacked = arrays.move(stacked, xp=xp, device=arrays.device_of(statistics.mean))
+    stacked = arrays.move_like(stacked, statistics.mean)
     return statistics._replace(mean=stacked[0, :], std=stacked[1, :])
 
 
@@ -141,8 +141,9 @@ def _shifted_statistics(
 ) -> tuple[Array, Array]:
     """Return mean and standard deviation from sums about the row of largest weight.
 
-    It has at least 1/n of the weight of n rows, so its squared distance from the mean
-    is at most n variances. If it is an outlier, rounding costs the digits of n.
+    The row has at least 1/n of the weight of n rows, so its squared distance from the
+    mean is at most n variances. If the row is an outlier, rounding costs log10(n)
+    digits.
     """
     xp = data.xp
     refuse_non_finite(data.matrix, names)

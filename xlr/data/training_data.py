@@ -153,7 +153,7 @@ class TrainingData:
         combine : callable, default=add
             Combines the results of two parts of the rows.
         per_row : array of shape (n_samples, ...) or PerRow, default=None
-            Values for each row, from :meth:`place_rows`.
+            Values for each row, from :meth:`place_rows` or :meth:`map_rows`.
         reads_rows : bool, default=True
             False for a function of the targets only, which reads no chunks of X.
         """

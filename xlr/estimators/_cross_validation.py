@@ -14,11 +14,11 @@ from xlr.inputs.features import Features
 def read_folds(
     splitter: Any, y: np.ndarray, metadata: dict[str, Any]
 ) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    """Return the row numbers that each fold trains on, and those that it tests.
+    """Return the row numbers of the training and of the test rows of each fold.
 
     Parameters
     ----------
-    splitter : splitter of scikit-learn's
+    splitter : scikit-learn splitter
     y : ndarray of shape (n_samples,)
         Labels, on the host.
     metadata : dict
@@ -51,7 +51,14 @@ def mean_over_folds(
 ) -> dict[str, Array]:
     """Average the models of the folds, in the format of :meth:`Problem.coefficients`.
 
-    A class that a model leaves out has an infinite intercept, and does not count.
+    A class counts only in the models that have it; in the others, its intercept is
+    infinite. If no model has it, its intercept stays that of the first fold.
+
+    Parameters
+    ----------
+    coef : ndarray of shape (n_folds, n_logits, n_features)
+    intercept : ndarray of shape (n_folds, n_logits)
+    features : Features
     """
     mean = np.ma.masked_invalid(intercept).mean(axis=0).filled(intercept[0])
     is_left_out = np.broadcast_to(np.isinf(intercept)[..., None], coef.shape)

@@ -23,7 +23,7 @@ from xlr.data import (
     refuse_non_finite,
 )
 from xlr.estimators.conversion import sklearn_model
-from xlr.functions import log_sigmoid, log_softmax, sigmoids, softmax
+from xlr.functions import log_sigmoid, log_softmax, sigmoid_pair, softmax
 from xlr.inputs.categories import Encoder
 from xlr.inputs.dask_input import split_like
 from xlr.inputs.features import Features, read_features
@@ -80,7 +80,7 @@ def probabilities(logits: Array, one_vs_rest: bool = False, *, xp: Namespace) ->
         share = xp.exp(z)
         share /= xp.sum(share, axis=1, keepdims=True)
         return share
-    second, first = sigmoids(logits[:, 0], xp=xp)
+    second, first = sigmoid_pair(logits[:, 0], xp=xp)
     return xp.stack([first, second], axis=1)
 
 

@@ -102,7 +102,8 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
         as many as BLAS may use (``OMP_NUM_THREADS``, threadpoolctl, joblib's workers);
         -1 for all processors.
     verbose : int, default=0
-        Above 0, print a line for each iteration.
+        Above 0, print a line for each iteration; none if memory forces the models into
+        groups.
     categorical : 'auto', list of str or None, default=None
         Columns of a table that hold categories. Each level has a coefficient, and no
         one-hot column is formed. ``'auto'`` takes columns of strings, categories,
@@ -147,9 +148,9 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
         :math:`|\partial_b F|`. With an L1 penalty or bounds, the minimum-norm
         subgradient replaces the gradient.
     duality_gap_ : ndarray of shape (1,) or (n_classes,)
-        Upper bound on F less its minimum, from a feasible point of the dual problem,
-        for F before the coefficients are rounded to the dtype of X. If a coefficient
-        has neither a penalty nor two bounds, it is at least F, and carries no
+        Upper bound on F - min F, from a feasible point of the dual problem, for F
+        before the coefficients are rounded to the dtype of X. If a coefficient has
+        neither a penalty nor two bounds, the bound is at least F, and carries no
         information.
     n_passes_ : int or None
         Number of reads of all chunks of X on Dask; None for other kinds of X.

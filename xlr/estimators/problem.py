@@ -32,7 +32,8 @@ class Problem:
     standardized : bool
         Whether the solver needs standardized columns.
     term : callable, default=None
-        ``term(total_weight, objective, parameters)`` evaluates a term of the objective.
+        ``term(S, objective, parameters)`` evaluates a term of the objective. S is bound
+        here, so that :class:`Objective` gets ``term(objective, parameters)``.
 
     Attributes
     ----------

@@ -109,8 +109,9 @@ def infer(
     ------
     TypeError, ValueError
         If the model is not fitted or not at the optimum of these rows, the classes are
-        separated, columns are collinear and ``collinear='raise'``, or an argument is
-        invalid.
+        separated, or an argument is invalid. If columns are collinear, and
+        ``collinear='raise'`` or ``profile=True``. If ``profile=True``, and the fit has
+        a penalty other than Firth's.
     FloatingPointError
         If the fit of the null model or, with ``profile=True``, a profile does not
         converge.

@@ -318,7 +318,8 @@ def profile_ends(
     if data.is_penalised or estimates.aliased:
         raise ValueError(
             "A likelihood profile needs a fit without a penalty, or with Firth's, and "
-            "without collinear columns. Fit with C=inf and leave those out."
+            "without collinear columns. Fit with C=inf, and leave out collinear "
+            "columns."
         )
     objective, total = data.objective, data.total_weight
     minimum, _ = value_and_gradient_on_host(objective, data.standardized_params)

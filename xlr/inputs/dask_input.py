@@ -28,6 +28,7 @@ def example_rows(X: Any) -> Any:
     """
     if _is_dask_table(X):
         return X._meta_nonempty
+    _refuse_collection(X, "X")
     check_2d(X.shape)
     if np.isnan(X.shape[1]):
         raise ValueError(
@@ -109,6 +110,8 @@ def split_like(X: ChunkedMatrix, values: Any, name: str) -> list[Delayed]:
 
     Raises
     ------
+    TypeError
+        If the values are a collection of Dask other than an array, table or column.
     ValueError
         If the rows are not the rows of X, or cannot be split into its chunks.
 
@@ -123,6 +126,7 @@ def split_like(X: ChunkedMatrix, values: Any, name: str) -> list[Delayed]:
     if not arrays.is_dask(values):
         return _split_in_memory(X, values, name)
     if not _is_dask_table(values):
+        _refuse_collection(values, name)
         check_n_rows(name, values.shape, X.shape[0])
         if values.ndim > 1 and len(values.chunks[1]) > 1:
             values = values.rechunk({1: -1})
@@ -161,6 +165,13 @@ def _split_in_memory(X: ChunkedMatrix, values: Any, name: str) -> list[Delayed]:
 
 def _is_dask_table(X: Any) -> bool:
     return hasattr(type(X), "_meta_nonempty")
+
+
+def _refuse_collection(values: Any, name: str) -> None:
+    """Raise TypeError for collections of Dask that are not arrays, such as bags."""
+    if not hasattr(type(values), "chunks"):
+        kind = type(values).__name__
+        raise TypeError(f"{name} is a {kind} of Dask. Pass an array or table of Dask.")
 
 
 def refuse_sparse_or_masked(chunk: Any) -> None:

@@ -43,7 +43,8 @@ def read_labels(y: Any, n_samples: int) -> tuple[Array, Array]:
         _refuse_matrix(y)
         if arrays.is_foreign(y):
             y = y[:, 0] if y.ndim == 2 else y
-        else:  # scikit-learn would make nullable integers of pandas floats
+        else:
+            # column_or_1d alone would convert nullable integers of pandas to floats.
             y = column_or_1d(np.asarray(y), warn=True)
     check_n_rows("y", y.shape, n_samples)
     try:

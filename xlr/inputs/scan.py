@@ -283,7 +283,7 @@ def _recoded(classes: Array, scanned: ScannedTargets) -> Targets:
     if xp.isdtype(codes.dtype, "real floating"):  # shares, whose classes are given
         return scanned.targets
     new = np.searchsorted(arrays.to_host(classes), arrays.to_host(scanned.classes))
-    new = arrays.move(new, xp=xp, device=arrays.device_of(codes))
+    new = arrays.move_like(new, codes)
     return replace(scanned.targets, labels=xp.take(new, codes[:, 0])[:, None])
 
 

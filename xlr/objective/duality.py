@@ -35,9 +35,10 @@ def duality_gap(objective: Objective, parameters: Array, at: Evaluation) -> Arra
     it remains.
 
     The gap includes the rounding error of F: a multiple of eps F, and eps F times the
-    size of the logits, whose exponentials make a small loss. At the minimum, the terms
-    of g.w have no larger one: those of penalised coefficients sum to at most twice the
-    penalty. The gap does not include what rounding the reported coefficients changes.
+    size of the logits. A small loss is an exponential of a logit, whose size multiplies
+    the relative error. The rounding error of g.w is no larger at the minimum, where the
+    terms of penalised coefficients sum to at most twice the penalty. The gap omits the
+    effect of rounding the reported coefficients.
 
     Parameters
     ----------

@@ -116,7 +116,7 @@ class Objective:
     data : TrainingData
         Rows, targets and weights.
     loss : Loss
-    penalty : Penalty
+    penalty : Penalty, or an object with its attributes and methods
         Penalty of the coefficients; the intercepts have none.
     fit_intercept : bool
     scaler : Scaler, default=None
@@ -395,7 +395,8 @@ class Objective:
     def directional_derivative(self, parameters: Array, direction: Array) -> Array:
         """Return the derivative of the smooth F along a direction: (n_models,).
 
-        It takes half a pass: a product with X, and none with its transpose.
+        It omits the derivative of ``term``. It takes half a pass: a product with X, and
+        none with its transpose.
         """
         xp = self.xp
         (total,) = self.data.map_reduce(

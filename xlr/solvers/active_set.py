@@ -40,7 +40,7 @@ class ActiveSetState(NamedTuple):
 
 
 class ActiveSet:
-    r"""Proximal Newton on a working set, until no other feature violates its condition.
+    r"""Proximal Newton on a working set, until no feature violates its KKT condition.
 
     The working set holds the features that have a coefficient and those whose
     subgradient is largest. :class:`ProximalNewton` solves its problem on a copy of its

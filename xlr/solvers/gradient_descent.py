@@ -14,7 +14,7 @@ from xlr.solvers.steps import Diagnostics
 class GradientDescentState(NamedTuple):
     parameters: Array
     at: Evaluation
-    learning_rate: Array | float  # (n_models, 1) if it is an array
+    learning_rate: Array | float  # the user's, or 1 / L of each model: (n_models, 1)
     diagnostics: Diagnostics
 
 

@@ -39,7 +39,10 @@ class LBFGSState(NamedTuple):
         return state._replace(scale=state.scale_along(self.pairs[-1]))
 
     def scale_along(self, pair: quasi_newton.Pair) -> Array:
-        """Return the scale y'E^-1 y / s'y, if the pair has an effect."""
+        """Return the scale y'E^-1 y / s'y: (n_models,).
+
+        Models whose pair has no effect keep their scale.
+        """
         xp = arrays.namespace(self.scale)
         scale = xp.vecdot(pair.change, self.solve(pair.change)) * pair.inverse
         return xp.where(pair.inverse > 0, scale, self.scale)
@@ -63,7 +66,7 @@ class LBFGS:
     standardized = True
     patience = 30.0
     n_pairs = 20
-    renewal = 8  # iterations between two estimates of the Hessian
+    iterations_per_estimate = 8  # of the Hessian
 
     def min_sample_size(self, objective: Objective) -> float:
         """Return the minimum rows of a sample for the curvature of a class."""
@@ -94,7 +97,8 @@ class LBFGS:
         last = state.diagnostics
         # 1. A new estimate every few iterations.
         n_steps = state.n_steps
-        if state.solve is None or (n_steps and n_steps % self.renewal == 0):
+        is_due = n_steps > 0 and n_steps % self.iterations_per_estimate == 0
+        if state.solve is None or is_due:
             state = state.with_new_estimate(objective)
         # 2. Trial step, accepted if F decreases sufficiently (Armijo).
         w, at = state.parameters, state.at

@@ -86,7 +86,8 @@ class Solver(Protocol):
     def decrease(self, objective: Objective, state: Any) -> Array | np.ndarray:
         """Return the predicted decrease of F by the next step: (n_models,).
 
-        Newton's decrement, g'H^-1 g / 2, with the current estimate of the Hessian.
+        Half the squared Newton decrement, g'H^-1 g / 2, with the current estimate of
+        the Hessian (Boyd and Vandenberghe 2004, *Convex Optimization*, section 9.5.1).
         """
         ...
 
@@ -110,7 +111,8 @@ class Solution(NamedTuple):
     at : Evaluation
         F and its gradient at the parameters.
     records : list of Record
-        Records of the start and of each iteration.
+        Records of the start and of each iteration; only one record for a fit in slices
+        or steps (:func:`~xlr.solvers.many_models.minimise_models`).
     status : list of Status
         Status of each model.
     n_iter : ndarray of shape (n_models,)

@@ -43,7 +43,10 @@ class NewtonCGState(NamedTuple):
     def with_preconditioner(
         self, objective: Objective, free: Array | None
     ) -> NewtonCGState:
-        """Return the state with a preconditioner for its free parameters."""
+        """Return the state with a new preconditioner.
+
+        A cheap Hessian is restricted to the free parameters.
+        """
         gradient, w, options = self.at.gradient, self.parameters, dict[str, Any]()
         if objective.has_cheap_hessian:
             estimate: Hessian = objective.hessian(w)
@@ -91,7 +94,7 @@ class NewtonCG:
 
     def init(self, objective: Objective, start: Start) -> NewtonCGState:
         parameters, at, multiplier = *start[:2], objective.in_float32()
-        _, free = orthant.free_parameters(objective, parameters, at.gradient)
+        _, free = orthant.subgradient_and_free(objective, parameters, at.gradient)
         diagnostics = Diagnostics.of(objective, parameters, at)
         state = NewtonCGState(
             parameters=parameters,
@@ -108,7 +111,7 @@ class NewtonCG:
     def step(self, objective: Objective, state: NewtonCGState) -> NewtonCGState:
         w, last = state.parameters, state.diagnostics
         xp, rounding = objective.xp, objective.value_rounding
-        gradient, free = orthant.free_parameters(objective, w, state.at.gradient)
+        gradient, free = orthant.subgradient_and_free(objective, w, state.at.gradient)
         # 1. The number of products, and a new preconditioner if the old one fails.
         state = self._with_planned_solve(objective, state, free)
         # 2. Newton step by conjugate gradients, projected onto the orthant.
@@ -150,7 +153,7 @@ class NewtonCG:
         """
         xp, last, non_smooth = objective.xp, state.diagnostics, objective.non_smooth
         w = state.parameters
-        gradient, free = orthant.free_parameters(objective, w, state.at.gradient)
+        gradient, free = orthant.subgradient_and_free(objective, w, state.at.gradient)
         # The free parameters change with each step.
         changes = not state.is_fresh or non_smooth is not None or last.damping.any()
         if state.precondition is None or (objective.has_cheap_hessian and changes):

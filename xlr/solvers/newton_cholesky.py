@@ -15,8 +15,8 @@ from xlr.solvers.loop import Start
 from xlr.solvers.steps import (
     Diagnostics,
     damping_scale,
+    needs_new_hessian,
     newton_step_size,
-    renewal,
     try_step,
 )
 
@@ -89,8 +89,10 @@ class NewtonCholesky:
             hessian = objective.hessian(w, is_shared=is_shared)
         else:
             hessian = surrogate.hessian(w, Objective.hessian)
-        # In memory, a directional derivative takes less time than a gradient.
-        searches = surrogate is None and objective.data.in_memory
+        # In memory, a directional derivative takes less time than a gradient. It omits
+        # the term of the objective.
+        has_derivative = objective.data.in_memory and objective.term is None
+        searches = surrogate is None and has_derivative
         state = NewtonState(
             parameters=w,
             at=start.at,
@@ -112,8 +114,9 @@ class NewtonCholesky:
         w, at = state.parameters, state.at
         # 1. A new Hessian or factor, if the old one is too inaccurate. A line search
         # needs the Hessian of its start: its step size relies on F''(0) = -F'(0).
-        renew = renewal(state, objective.hessian_cost)
-        if state.last_step is not None:  # the Hessian of the start is new
+        renew = needs_new_hessian(state, objective.hessian_cost)
+        # Before the first step, no line search needs a new Hessian.
+        if state.last_step is not None:
             renew |= (state.n_searches > 0) & (last.step_norm > 0)
         n_renewed = np.count_nonzero(renew)
         hessian, pairs = state.hessian, tuple[quasi_newton.Pair, ...]()

@@ -8,10 +8,10 @@ from xlr.arrays import Array
 from xlr.objective import Objective
 
 
-def free_parameters(
+def subgradient_and_free(
     objective: Objective, parameters: Array, gradient: Array
 ) -> tuple[Array, Array | None]:
-    """Return the minimum-norm subgradient, and which parameters are free.
+    """Return the minimum-norm subgradient and a mask of the free parameters.
 
     Parameters
     ----------

@@ -18,7 +18,7 @@ from xlr.solvers.steps import (
     SUFFICIENT_DECREASE,
     Diagnostics,
     damping_scale,
-    renewal,
+    needs_new_hessian,
     try_step,
 )
 from xlr.solvers.surrogate import Surrogate
@@ -103,8 +103,8 @@ class ProximalNewton:
         w, last = state.parameters, state.diagnostics
         # 1. A new Hessian, if the old one is not accurate enough.
         state = _renewed(objective, state)
-        # 2. Trial step to the minimum of the model, accepted if F decreases enough; the
-        # derivatives along the step decide nothing.
+        # 2. Trial step to the minimum of the model, accepted if F decreases enough. The
+        # derivatives along the step are not used.
         old = _on_host(state)
         target, predicted = _minimised_model(state, *old)
         # Rounding may remove the curvature of the model in the softmax's null space.
@@ -141,7 +141,7 @@ def _quadratics(hessian: BlockHessian) -> list[Quadratic]:
 def _renewed(objective: Objective, state: ProximalNewtonState) -> ProximalNewtonState:
     """Return the state with a new Hessian for the models that need one."""
     last, cost = state.diagnostics, objective.hessian_cost / ITERATION_PASSES
-    renew = renewal(state, cost)
+    renew = needs_new_hessian(state, cost)
     models = np.nonzero(renew)[0]
     if models.size:
         parameters = arrays.take(state.parameters, models)

@@ -30,12 +30,12 @@ NOISE_SHARE = 0.2
 def find_start(
     solver: Solver, objective: Objective, start: Array, seed: int | None
 ) -> Start:
-    r"""Return the minimum of a smaller problem as a start.
+    r"""Return a start: the minimum of a smaller problem, the given start, or zeros.
 
     For resamples, the smaller problem is the model of all rows. For many rows, it is
-    the objective on a random sample, whose fit may start on a smaller sample. On a
-    sample, the gradient is reduced only to the noise of the draw: a sample may be
-    separable even if all rows together are not.
+    the objective on a random sample, whose fit may start on a smaller sample. The
+    smaller problem is solved only to its sampling noise: a sample may be separable even
+    if all rows together are not. Zeros replace a start with a higher F.
 
     Parameters
     ----------
@@ -50,8 +50,8 @@ def find_start(
         return Start(start, objective.value_and_gradient(start))
     if seed is None or math.isinf(min_size := solver.min_sample_size(objective)):
         return _or_zeros(objective, start)
-    if (found := objective.without_resampling()) is not None:
-        all_rows, model_of = found
+    if (unresampled := objective.without_resampling()) is not None:
+        all_rows, model_of = unresampled
         _, first = np.unique(model_of, return_index=True)
         start = arrays.take(start, first)
         parameters = _nearly_minimised(solver, all_rows, start, seed)
@@ -67,10 +67,12 @@ def find_start(
         return _or_zeros(objective, start)
     sample = objective.sample(size, seed)
     parameters = _nearly_minimised(solver, sample, start, seed)
-    first_start = _or_zeros(objective, parameters)
-    if first_start.parameters is not parameters:  # the sample may lack a rare class
-        return first_start
-    return first_start._replace(surrogate=Surrogate(sample))
+    candidate = _or_zeros(objective, parameters)
+    # For new parameters, F of some model exceeded log k, even if zeros improved none.
+    # The sample may lack a rare class, and is no surrogate.
+    if candidate.parameters is not parameters:
+        return candidate
+    return candidate._replace(surrogate=Surrogate(sample))
 
 
 def _or_zeros(objective: Objective, start: Array) -> Start:

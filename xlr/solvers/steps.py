@@ -1,7 +1,7 @@
 """Trial steps: their evaluation, acceptance and damping.
 
 The device evaluates a trial. The few numbers that decide on it move to the host in one
-transfer, the only one of an iteration.
+transfer. If F is smooth, it is usually the only one of an iteration.
 """
 
 from __future__ import annotations
@@ -52,7 +52,10 @@ class Diagnostics(NamedTuple):
         *,
         change: Array | None = None,
     ) -> Diagnostics:
-        """Move the numbers of a point to the host, in one transfer."""
+        """Return the diagnostics of a point, moved to the host in one transfer.
+
+        ``change`` is the last step; None before the first step.
+        """
         xp, norm = objective.xp, objective.xp.zeros_like(at.value)
         if change is not None:
             norm = xp.max(xp.abs(change), axis=1)
@@ -85,7 +88,8 @@ class Trial(NamedTuple):
     now : Diagnostics
         Diagnostics at the end of the step, without damping.
     derivative_before, derivative_after : ndarrays of shape (n_models,)
-        Derivatives of F along the step, at its ends.
+        Derivatives of F along the step, at its ends, from the gradients that
+        :func:`try_step` describes.
     scalars : list of ndarrays of shape (n_models,)
         Further numbers of each model.
     """
@@ -180,7 +184,9 @@ def try_step(
     ----------
     objective : Objective
     gradient : array of shape (n_models, n_parameters)
-        Gradient of F before the step, or its minimum-norm subgradient.
+        Gradient or minimum-norm subgradient of F before the step. Only
+        ``derivative_before`` depends on it. proximal-newton, which does not use this
+        derivative, passes the gradient of the smooth part of F.
     target, change : arrays of shape (n_models, n_parameters)
         End of the step, and the step.
     *scalars : arrays of shape (n_models,)
@@ -279,13 +285,13 @@ def next_damping(
     return np.where(accept, accepted, np.maximum(16 * damping, minimum))
 
 
-def renewal(state: Any, cost: float) -> np.ndarray:
+def needs_new_hessian(state: Any, cost: float) -> np.ndarray:
     """Return whether to compute a new Hessian: boolean, (n_models,).
 
-    After a rejected step it is computed, unless the Hessian belongs to the same
-    parameters. After an accepted step it is computed if further steps with the old
-    Hessian would reduce the gradient less than a new Hessian in the same time. Before
-    the first step, it is not computed.
+    A rejected step needs a new Hessian unless the old one belongs to the current
+    parameters. An accepted step needs one if further steps with the old Hessian would
+    reduce the gradient less than a new Hessian in the same time. Before the first step,
+    none is needed.
 
     Parameters
     ----------

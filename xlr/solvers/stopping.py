@@ -56,7 +56,8 @@ class StoppingRule:
     objective : Objective
     patience : float
         Iterations without progress that show the limit of the arithmetic.
-    tol, settle, max_iter : float
+    tol, settle : float
+    max_iter : int
         As in :func:`~xlr.solvers.loop.minimise`.
 
     Attributes
