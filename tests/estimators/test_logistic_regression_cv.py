@@ -206,7 +206,7 @@ def test_cv_fold_without_rows_does_not_affect_others():
     broken = [folds[0], ([], folds[1][1]), *folds[1:]]
     expected = xlr.LogisticRegressionCV(Cs=CS, cv=folds).fit(X, y)
     model = xlr.LogisticRegressionCV(Cs=CS, cv=broken)
-    with pytest.warns(UserWarning, match=r"Folds 1 \(of 4\) .* and no model"):
+    with pytest.warns(UserWarning, match=r"Folds 1 \(of 4\) .* no model"):
         model.fit(X, y)
     assert np.isnan(model.scores_[1]).all()
     assert np.isnan(model.coefs_paths_[1]).all()
