@@ -286,8 +286,12 @@ def test_infer_refuses_hc1_for_more_parameters_than_observations():
 
 
 @pytest.mark.parametrize("solver", ["auto", "lbfgs"])
-def test_fit_of_many_more_columns_than_rows_reaches_the_minimum(solver):
-    X, y = RNG.normal(size=(20, 5000)), np.arange(20) % 2
+@pytest.mark.parametrize("shape", [(20, 5000), (60, 20_000)])
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_fit_of_many_more_columns_than_rows_reaches_the_minimum(
+    solver, shape, n_classes
+):
+    X, y = RNG.normal(size=shape), np.arange(shape[0]) % n_classes
     model = xlr.LogisticRegression(solver=solver, tol=1e-10).fit(X, y)
     # The minimiser is a combination of the rows.
     kernel = np.linalg.cholesky(X @ X.T)

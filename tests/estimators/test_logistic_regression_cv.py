@@ -213,7 +213,7 @@ def test_cv_fold_without_rows_does_not_affect_others():
     others = [0, 2, 3]
     np.testing.assert_allclose(model.scores_[others], expected.scores_, atol=1e-6)
     assert model.C_ == expected.C_
-    with pytest.raises(ValueError, match="No fold has samples of two classes"):
+    with pytest.raises(ValueError, match="No fold has rows of positive weight in two"):
         xlr.LogisticRegressionCV(cv=[(np.nonzero(y == 0)[0], [1])]).fit(X, y)
 
 

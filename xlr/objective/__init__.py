@@ -6,4 +6,5 @@ from xlr.objective.hessian import BlockHessian, Hessian
 from xlr.objective.information import information
 from xlr.objective.jeffreys import jeffreys_term
 from xlr.objective.objective import Evaluation, Objective, pays_in_float32
+from xlr.objective.row_space import row_space
 from xlr.objective.separation import Separation, find_separation

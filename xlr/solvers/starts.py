@@ -8,7 +8,7 @@ import numpy as np
 
 from xlr import arrays
 from xlr.arrays import Array
-from xlr.objective import Objective
+from xlr.objective import Objective, row_space
 from xlr.solvers.loop import Record, Solver, Start, minimise
 from xlr.solvers.surrogate import Surrogate
 
@@ -22,6 +22,11 @@ MAX_SAMPLED_PER_PARAMETER = 1000
 MAX_START_ITERATIONS = 30
 START_TOL = 1e-6
 
+# Tolerance in the row space, where an iteration takes less time than a pass over X. A
+# fit to 2,000 x 20,000 takes 1.75 s with 1e-6, and 1.40 s with 1e-7 or 1e-8; without
+# the row space, it takes 2.8 s (two cores of an x86 server).
+ROW_SPACE_TOL = 1e-7
+
 # Optimality reached on a sample, as a share of the noise in its gradient.
 NOISE_SHARE = 0.2
 
@@ -33,9 +38,10 @@ def find_start(
     r"""Return a start: the minimum of a smaller problem, the given start, or zeros.
 
     For resamples, the smaller problem is the model of all rows. For many rows, it is
-    the objective on a random sample, whose fit may start on a smaller sample. The
-    smaller problem is solved only to its sampling noise: a sample may be separable even
-    if all rows together are not. Zeros replace a start with a higher F.
+    the objective on a random sample, whose fit may start on a smaller sample. Both are
+    solved only to their sampling noise: a sample may be separable even if all rows
+    together are not. With more features than rows, it is the problem in the row space.
+    Zeros replace a start with a higher F.
 
     Parameters
     ----------
@@ -63,8 +69,20 @@ def find_start(
         MAX_SAMPLED_PER_PARAMETER * objective.n_parameters,
         objective.data.max_sample_size,
     )
-    if size < min_size or not objective.is_large:
+    if not objective.is_large:
         return _or_zeros(objective, start)
+    if size < min_size:
+        if (smaller := row_space(objective)) is None:
+            return _or_zeros(objective, start)
+        reduced, to_original = smaller
+        solution = minimise(
+            solver,
+            reduced,
+            reduced.zeros(),
+            tol=ROW_SPACE_TOL,
+            max_iter=MAX_START_ITERATIONS,
+        )
+        return _or_zeros(objective, to_original(solution.parameters))
     sample = objective.sample(size, seed)
     parameters = _nearly_minimised(solver, sample, start, seed)
     candidate = _or_zeros(objective, parameters)
