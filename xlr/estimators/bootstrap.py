@@ -166,6 +166,7 @@ def bootstrap(
     with thread_pool(features.stored, estimator.n_jobs) as pool:
         dataset = read_dataset(estimator, features, y, sample_weight, offset, pool)
         dataset.warn_of_data()
+        # The mean count of a row is 1: a count of 256 does not occur.
         counts = np.empty((n_resamples, n_samples), dtype=np.uint8)
         for own in counts:
             row_ids = generator.integers(n_samples, size=n_samples, dtype=np.int32)

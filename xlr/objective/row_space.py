@@ -14,8 +14,8 @@ from xlr.data.matrix import GRAM_SPEEDUP
 from xlr.objective.objective import Objective
 from xlr.penalties import Penalty
 
-# Maximum time of the kernel matrix and its factors, in products with X. For 2,000 x
-# 20,000 they take 55, and conjugate gradients 160 products with half the bytes.
+# Maximum estimated time of the kernel matrix and its factors, in products with X. For
+# 2,000 x 20,000 it is 55. Conjugate gradients take about 160, with half the bytes.
 MAX_KERNEL_PRODUCTS = 100
 
 # Minimum number of columns of X in a term of the kernel matrix, also as a share of the

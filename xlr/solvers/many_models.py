@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
@@ -51,12 +50,16 @@ def minimise_models(
         With several slices or steps, ``records`` holds only the last record of each,
         joined.
     """
-    options: dict[str, Any] = {"tol": tol, "max_iter": max_iter}
-    options["on_iteration"] = on_iteration
-    # Nothing here may refer to the result of find_start, whose sample the loop frees.
+    # Nothing here may refer to the result of find_start, whose sample the loop frees. A
+    # call with ** would hold it in a tuple.
     if objective.n_models == 1:
         return minimise(
-            solver, objective, find_start(solver, objective, start, seed), **options
+            solver,
+            objective,
+            find_start(solver, objective, start, seed),
+            tol=tol,
+            max_iter=max_iter,
+            on_iteration=on_iteration,
         )
     starts_on_sample = not math.isinf(solver.min_sample_size(objective))
     if n_steps > 1 and seed is not None and starts_on_sample:
@@ -66,8 +69,7 @@ def minimise_models(
     # 2 GB if the free memory is unknown.
     free = SOLVER_MEMORY_SHARE * (arrays.free_bytes(start) or 2**31)
     n_slices = min(per_step, max(1, math.ceil(needed / free)))
-    if n_slices > 1:
-        options["on_iteration"] = None
+    listener = on_iteration if n_slices == 1 else None
     solutions: list[Solution] = []
     for step in range(n_steps):
         models_of_step = np.arange(step * per_step, (step + 1) * per_step)
@@ -76,7 +78,12 @@ def minimise_models(
             if step > 0:
                 guess = solutions[-n_slices].parameters
             solution = minimise(
-                solver, part, find_start(solver, part, guess, seed), **options
+                solver,
+                part,
+                find_start(solver, part, guess, seed),
+                tol=tol,
+                max_iter=max_iter,
+                on_iteration=listener,
             )
             solutions.append(solution)
     return solutions[0] if len(solutions) == 1 else _joined(solutions, objective)
