@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
+from scipy.special import ndtri
 
 from xlr import arrays
 from xlr.inference.fitted_data import Estimates, FittedData, LikelihoodProfile
@@ -82,7 +82,7 @@ class NewtonStep:
         by_class = self._hessian.reshape(outputs, size, outputs, size)
         self._gram = gram = np.einsum("kikj->ij", by_class)
         free = data.free.reshape(outputs, size).copy()
-        columns = np.roll(np.arange(size), int(objective.fit_intercept))
+        columns = (np.arange(size) - int(objective.fit_intercept)) % size
         columns = columns[free[:, columns].any(axis=0)]  # the intercept first
         aliased = find_aliased(
             gram[np.ix_(columns, columns)], objective.accumulation_rounding
@@ -323,7 +323,7 @@ def profile_ends(
         )
     objective, total = data.objective, data.total_weight
     minimum, _ = value_and_gradient_on_host(objective, data.standardized_params)
-    quantile = float(stats.norm.isf(alpha / 2))
+    quantile = -float(ndtri(alpha / 2))
     tol = max(END_TOL, END_ROUNDINGS * objective.rounding * math.sqrt(total))
 
     def end(direction: np.ndarray, estimate: float, step: float) -> float:

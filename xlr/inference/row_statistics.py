@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
-from scipy import stats
+from scipy.special import ndtri
 from sklearn.utils._optional_dependencies import check_pandas_support
 
 from xlr import arrays
@@ -452,7 +452,7 @@ class RowStatistics(FittedResults):
                 jacobian = xp.asarray([[-1.0], [1.0]], **creation)
                 log_odds = eta[:, None] * jacobian[:, 0]
             se = xp.sqrt(xp.sum(xp.matmul(jacobian, V) * jacobian, axis=2))
-            proba, half_width = sigmoid(log_odds), float(stats.norm.isf(alpha / 2)) * se
+            proba, half_width = sigmoid(log_odds), -float(ndtri(alpha / 2)) * se
             return ProbabilityInterval(
                 proba,
                 proba * sigmoid(-log_odds) * se,

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from scipy import stats
+from scipy.special import ndtr, ndtri
 from sklearn.utils._optional_dependencies import check_pandas_support
 
 from xlr import arrays
@@ -193,12 +193,12 @@ def wald_columns(
     """
     low, high = interval_columns(alpha)
     z = (estimates - values) / standard_errors
-    half_width = stats.norm.isf(alpha / 2) * standard_errors
+    half_width = -ndtri(alpha / 2) * standard_errors
     return {
         name: estimates,
         "std err": standard_errors,
         "z": z,
-        "P>|z|": 2 * stats.norm.sf(np.abs(z)),
+        "P>|z|": 2 * ndtr(-np.abs(z)),
         low: estimates - half_width,
         high: estimates + half_width,
     }

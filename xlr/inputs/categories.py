@@ -245,6 +245,8 @@ def _merged(parts: list[Levels], name: str, with_missing: bool) -> list[Any]:
 
 def table_levels(column: Any) -> list[Any] | None:
     """Return the levels of a categorical column in its order; None for others."""
+    if isinstance(column, np.ndarray):  # the look-up of its library takes 0.1 ms
+        return None
     series = nw.from_native(column, series_only=True, pass_through=True)
     if not isinstance(getattr(series, "dtype", None), CATEGORICAL_DTYPES):
         return None
