@@ -243,7 +243,10 @@ def count_transfers(
 def test_iteration_has_one_transfer_or_two_within_tol(
     name, place, backend, transferred, monkeypatch
 ):
-    """While the gradient is within tol, the predicted decrease is a second transfer."""
+    """While the gradient is within tol, the predicted decrease is a second transfer.
+
+    So is a second trial, in the first steps of newton-cholesky.
+    """
     objective = make_objective(
         X,
         LABELS[2],
@@ -258,7 +261,8 @@ def test_iteration_has_one_transfer_or_two_within_tol(
                 count_transfers(objective, transferred, max_iter=n, **options)
                 for n in (1, 3)
             )
-            assert of_three - of_one == 2 * expected
+            second_trials = of_three - of_one - 2 * expected
+            assert 0 <= second_trials <= 2 * (name == "newton-cholesky")
 
 
 @pytest.mark.parametrize("n_classes", [2, 3])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from xlr import arrays
 from xlr.arrays import Array, Namespace
 from xlr.objective import passes
-from xlr.objective.objective import VALUE_ROUNDINGS, Evaluation, Objective
+from xlr.objective.objective import Evaluation, Objective
 from xlr.penalties import NonSmooth
 
 
@@ -82,7 +82,7 @@ def duality_gap(objective: Objective, parameters: Array, at: Evaluation) -> Arra
     gap = xp.where(dual > 0, at.value - dual, at.value)
     # 4. The rounding error of F.
     logits = xp.vecdot(xp.abs(parameters), objective.per_parameter(rms, 1.0))
-    return gap + objective.rounding * (VALUE_ROUNDINGS + logits) * at.value
+    return gap + (objective.value_rounding + objective.rounding * logits) * at.value
 
 
 def _conjugate(

@@ -54,19 +54,6 @@ def value_and_gradient(
     return value, block.matrix.transpose_matvec(residual, total), total
 
 
-@arrays.compilable
-def directional_derivative(
-    block: Block, loss: Loss, parameters: Array, direction: Array
-) -> tuple[Array]:
-    """Return the derivative of the sum of the losses along a direction: (n_models,)."""
-    xp, s = block.xp, block.weights
-    eta = logits(block, loss, parameters)
-    change = logits(block._replace(offset=None), loss, direction)
-    _, gradient = loss.value_and_gradient(eta, block.labels, xp=xp)
-    derivative = s * xp.sum(gradient * change, axis=2)
-    return (xp.sum(derivative, axis=0, dtype=block.accumulation_dtype),)
-
-
 def curvature(block: Block, loss: Loss, parameters: Array) -> Curvature:
     """Return the weighted second derivatives of the losses in the logits."""
     eta = logits(block, loss, parameters)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,7 +29,7 @@ MAX_LINE_SEARCHES = 4
 # simulated data, all sizes below it were within UNIT_SIZE_TOLERANCE of 1.
 MIN_SEARCHED_OPTIMALITY = 1e-3
 
-# Once a step size is this close to 1, later steps have size 1.
+# A step size this close to 1 is 1, and so are the sizes of later steps.
 UNIT_SIZE_TOLERANCE = 0.03
 
 
@@ -89,25 +90,27 @@ class NewtonCholesky:
             hessian = objective.hessian(w, is_shared=is_shared)
         else:
             hessian = surrogate.hessian(w, Objective.hessian)
-        # In memory, a directional derivative takes less time than a gradient. It omits
-        # the term of the objective.
-        has_derivative = objective.data.in_memory and objective.term is None
-        searches = surrogate is None and has_derivative
-        state = NewtonState(
+        # A line search takes a pass over the rows. Without its term, the Hessian is not
+        # that of F, and no search relies on it.
+        searches = surrogate is None and objective.data.in_memory
+        searches = searches and objective.term is None
+        diagnostics = Diagnostics.of(objective, w, start.at)
+        damping = diagnostics.damping
+        solve, added = _factorised(objective, hessian, damping, start.at.gradient)
+        return NewtonState(
             parameters=w,
             at=start.at,
             hessian=hessian,
             is_fresh=np.full(objective.n_models, surrogate is None),
-            solve=None,
-            added=None,
-            damping=np.zeros(objective.n_models),
+            solve=solve,
+            added=added,
+            damping=damping,
             n_searches=np.full(objective.n_models, MAX_LINE_SEARCHES * searches),
             pairs=(),
             last_step=None,
             last_optimality=np.full(objective.n_models, math.inf),
-            diagnostics=Diagnostics.of(objective, w, start.at),
+            diagnostics=diagnostics,
         )
-        return _factorised(objective, state)
 
     def step(self, objective: Objective, state: NewtonState) -> NewtonState:
         xp, last = objective.xp, state.diagnostics
@@ -119,7 +122,8 @@ class NewtonCholesky:
         if state.last_step is not None:
             renew |= (state.n_searches > 0) & (last.step_norm > 0)
         n_renewed = np.count_nonzero(renew)
-        hessian, pairs = state.hessian, tuple[quasi_newton.Pair, ...]()
+        hessian, solve, added = state.hessian, state.solve, state.added
+        pairs: tuple[quasi_newton.Pair, ...] = ()
         if n_renewed == objective.n_models:
             hessian = objective.hessian(w)
         else:  # the last step corrects the Hessian (BFGS)
@@ -129,40 +133,38 @@ class NewtonCholesky:
                 renewed = objective.select(models).hessian(arrays.take(w, models))
                 hessian = hessian.replace(models, renewed)
                 pairs = tuple(p._replace(inverse=p.inverse * kept) for p in pairs)
-        state = state._replace(
-            hessian=hessian,
-            is_fresh=renew | (state.is_fresh & (last.step_norm == 0)),
-            pairs=pairs,
-        )
+        is_fresh = renew | (state.is_fresh & (last.step_norm == 0))
         has_new_damping = np.count_nonzero(last.damping != state.damping)
-        if n_renewed or has_new_damping or state.solve is None:
-            state = _factorised(objective, state)
-        # 2. Newton step. Far from the minimum, a line search may lengthen it.
-        step = -quasi_newton.solve(at.gradient, pairs, state.solve, xp=xp)
-        size, damped = xp.ones_like(at.value), xp.zeros_like(at.value)
+        if n_renewed or has_new_damping or solve is None:
+            solve, added = _factorised(objective, hessian, last.damping, at.gradient)
+        # 2. Newton step. Far from the minimum, its derivatives may lengthen it.
+        step = -quasi_newton.solve(at.gradient, pairs, solve, xp=xp)
+        damped = () if added is None else (xp.vecdot(added * step, step),)
+        trial = try_step(objective, at.gradient, w + step, step, *damped)
         searches = (state.n_searches > 0) & (last.optimality > MIN_SEARCHED_OPTIMALITY)
-        searches &= state.is_fresh & (state.damping == 0)
+        searches &= is_fresh & (last.damping == 0)
         if np.count_nonzero(searches):
-            before = xp.vecdot(at.gradient, step)
-            after = objective.directional_derivative(w + step, step)
-            searched = newton_step_size(before, after, xp=xp)
-            size = xp.where(objective.place(searches, xp.bool), searched, size)
-            step = size[:, None] * step
-        if state.added is not None:
-            damped = xp.vecdot(state.added * step, step)
-        # 3. Trial step, accepted if F decreases sufficiently (Armijo).
-        trial = try_step(objective, at.gradient, w + step, step, damped, size)
+            size = newton_step_size(trial.derivative_before, trial.derivative_after)
+            searches &= abs(size - 1) >= UNIT_SIZE_TOLERANCE
+            if np.count_nonzero(searches):
+                step = objective.place(np.where(searches, size, 1.0))[:, None] * step
+                trial = try_step(objective, at.gradient, w + step, step, *damped)
+        # 3. The step is accepted if F decreases sufficiently (Armijo).
         accept = trial.is_acceptable(last, objective.value_rounding)
         # 4. Damping, from the decrease of F and of its quadratic model: half of
         # d' lambda D d - g'd.
-        damped, size = trial.scalars
-        predicted = 0.5 * (damped - trial.derivative_before)
+        predicted = 0.5 * (sum(trial.scalars) - trial.derivative_before)
         new = trial.taken(accept, state, objective, predicted)
         return new._replace(
+            hessian=hessian,
+            is_fresh=is_fresh,
+            solve=solve,
+            added=added,
+            damping=last.damping,
+            pairs=pairs,
             last_step=(new.parameters - w, new.at.gradient - at.gradient),
             last_optimality=last.optimality,
-            n_searches=(state.n_searches - 1)
-            * (searches & (abs(size - 1) >= UNIT_SIZE_TOLERANCE)),
+            n_searches=(state.n_searches - 1) * searches,
         )
 
     def decrease(self, objective: Objective, state: NewtonState) -> Array:
@@ -180,18 +182,19 @@ def _all_pairs(state: NewtonState, *, xp: Namespace) -> tuple[quasi_newton.Pair,
     return *state.pairs, quasi_newton.make_pair(*state.last_step, xp=xp)
 
 
-def _factorised(objective: Objective, state: NewtonState) -> NewtonState:
-    """Return the state with a factor of H + lambda D."""
-    added, damping, diagonal = None, state.diagnostics.damping, state.hessian.diagonal
+def _factorised(
+    objective: Objective, hessian: BlockHessian, damping: np.ndarray, gradient: Array
+) -> tuple[Callable[[Array], Array], Array | None]:
+    """Return a solve function of H + lambda D, and lambda D or None for zero."""
+    added = None
     if np.count_nonzero(damping):
-        scale = damping_scale(diagonal, state.at.gradient, xp=objective.xp)
+        scale = damping_scale(hessian.diagonal, gradient, xp=objective.xp)
         added = objective.place(damping)[:, None] * scale
-    factor = state.hessian.solver(added)
+    factor = hessian.solver(added)
 
     def centred(vector: Array) -> Array:
         # H has artificial curvature in the null space of the softmax. A damped step
         # has a component there, which the next steps would remove only slowly.
         return objective.centred_over_classes(factor(vector))
 
-    solve = centred if objective.loss.shift_invariant else factor
-    return state._replace(solve=solve, added=added, damping=damping)
+    return centred if objective.loss.shift_invariant else factor, added

@@ -215,7 +215,7 @@ def _on_host(scalars: tuple[Array, ...], *, xp: Namespace) -> np.ndarray:
     return on_host.astype(np.float64, copy=False)
 
 
-def newton_step_size(before: Array, after: Array, *, xp: Namespace) -> Array:
+def newton_step_size(before: np.ndarray, after: np.ndarray) -> np.ndarray:
     r"""Return the size of a Newton step, (n_models,), by interpolation.
 
     ``before`` and ``after`` are the derivatives of F along the step at its ends, F'(0)
@@ -227,9 +227,8 @@ def newton_step_size(before: Array, after: Array, *, xp: Namespace) -> Array:
     the step size (Nocedal and Wright 2006, *Numerical Optimization*, section 3.5:
     interpolation). It is 2 at most, also where there is no root.
     """
-    ratio = after / before
-    root = xp.maximum(1 - 4 * ratio, xp.zeros_like(ratio))
-    return xp.where(before < 0, 2 / (1 + xp.sqrt(root)), xp.ones_like(ratio))
+    root = np.sqrt(np.maximum(1 - 4 * after / before, 0.0))
+    return np.where(before < 0, 2 / (1 + root), 1.0)
 
 
 def damping_scale(diagonal: Array, gradient: Array, *, xp: Namespace) -> Array:
