@@ -116,6 +116,54 @@ def test_profile_agrees_on_every_backend(place, dtype):
     np.testing.assert_allclose(found, ENDOMETRIAL[3], rtol=rtol)
 
 
+# Eleven rows in which Firth's penalty dominates the likelihood of x0.
+FEW_ROWS = np.asarray(
+    [
+        *(
+            [0, -1.0, 1],
+            [1, -0.1, 1],
+            [1, 1.6, 1],
+            [1, 0.8, 1],
+            [0, 0.6, 0],
+            [0, 0.1, 0],
+        ),
+        *([1, 0.6, 1], [0, 1.7, 0], [1, -1.0, 1], [1, -0.4, 1], [0, 0.5, 0]),
+    ]
+)
+
+
+def test_profile_ends_where_firths_penalised_likelihood_falls_by_the_quantile():
+    X, y = FEW_ROWS[:, :2], FEW_ROWS[:, 2].astype(int)
+    results = xlr.infer(xlr.FirthLogisticRegression(tol=1e-10).fit(X, y), X, y)
+    Z = sm.add_constant(X)
+
+    def loss(free, value):
+        """Return minus the penalised log-likelihood with a coefficient of x0."""
+        eta = Z @ np.insert(free, 1, value)
+        information = Z.T @ (Z * (expit(eta) * expit(-eta))[:, None])
+        penalty = np.linalg.slogdet(information)[1] / 2
+        return np.logaddexp(0, np.where(y, -eta, eta)).sum() - penalty
+
+    for end in results.conf_int()[1]:
+        start = np.delete(results.params, 1)
+        options = {"xatol": 1e-9, "fatol": 1e-12, "maxiter": 5000}
+        found = minimize(loss, start, end, method="Nelder-Mead", options=options)
+        deviance = 2 * (found.fun + results.llf)
+        np.testing.assert_allclose(deviance, stats.chi2.isf(0.05, 1), rtol=1e-6)
+
+
+def test_summary_of_firth_notes_a_profile_that_does_not_converge():
+    """The penalised likelihood has several maxima, between which the profile jumps."""
+    X = [[0, 0, 1, 0, 1, 0, 1, 1, 1, 0], [-1, -21, 8, -5, -6, -5, -3, 1, 13, 28]]
+    X.append([-23, 9, 8, -3, -2, -3, -4, -13, -8, -10])
+    X = np.transpose(X) * [1, 0.1, 0.1]
+    y = np.asarray([0, 1, 1, 0, 1, 0, 1, 1, 1, 0])
+    model = xlr.FirthLogisticRegression().fit(X, y)
+    assert "Wald" in " ".join(xlr.infer(model, X, y).notes)
+    with pytest.raises(FloatingPointError, match="was not found"):
+        xlr.infer(model, X, y, profile=True)
+
+
 def test_profile_of_a_2x2_table_with_an_empty_cell_agrees_with_its_formula():
     X = np.asarray([[0.0]] * 6 + [[1.0]] * 6)
     y = np.asarray([0, 1, 0, 0, 1, 0] + [1] * 6)

@@ -95,8 +95,8 @@ def infer(
         True for P-values and intervals of the profile likelihood, False for Wald's.
         The profile is more accurate if the likelihood is skewed; each parameter takes
         several fits. None means the profile for converged Firth fits without an L2
-        penalty, as in R's logistf; Wald's for other fits, and if the profile does not
-        converge.
+        penalty, as in R's logistf; Wald's for other fits, and, with a note, if the
+        profile does not converge.
     keep_data : bool, default=False
         True to keep X and y in the results, for methods such as ``get_margeff``,
         ``profile_conf_int`` and ``get_influence``.
@@ -167,7 +167,8 @@ def infer(
         if isinstance(y, SoftLabels):
             changes["saturated"] = saturated_log_likelihood(data)
         by_default = is_firth and model.converged_ and not data.is_penalised
-        if profile or (profile is None and by_default):
+        is_tried = by_default if profile is None else profile
+        if is_tried:
             try:
                 changes["profile"] = profile_parameters(data, estimates)
             except FloatingPointError:
@@ -175,6 +176,10 @@ def infer(
                     raise
         estimates = replace(estimates, **changes)
         notes = _notes(data, estimates)
+        if is_tried and estimates.profile is None:
+            notes.append(
+                "Profiles did not converge: P-values and intervals are Wald's."
+            )
         # The threads end here: methods of the results run in their caller.
         data.objective.data.pool = data.dataset.spec.data.pool = SERIAL_POOL
         return InferenceResults(data, estimates, cov_type, notes, keep_data)

@@ -195,6 +195,8 @@ def constrained_minimum(
     """Minimise F where A w = c, by a damped Newton method.
 
     A step takes a pass over the rows for the Hessian, and one for F and its gradient.
+    With Firth's penalty, whose curvature the Hessian lacks, BFGS updates correct the
+    first Hessian.
 
     Parameters
     ----------
@@ -214,14 +216,14 @@ def constrained_minimum(
 
     References
     ----------
-    Nocedal and Wright (2006), *Numerical Optimization*, sections 10.3 and 18.1.
+    Nocedal and Wright (2006), *Numerical Optimization*, sections 6.1, 10.3 and 18.1.
     """
     tol = max(CONSTRAINED_TOL, CONSTRAINED_ROUNDINGS * objective.rounding)
     A_pinv = np.linalg.pinv(A)
     Z = np.linalg.svd(A)[2][A.shape[0] :].T  # an orthonormal basis of the null space
     w = start + A_pinv @ (c - A @ start)
     value, gradient = value_and_gradient_on_host(objective, w)
-    damping, rejected = 0.0, False
+    damping, rejected, hessian = 0.0, False, None
     for _ in range(MAX_CONSTRAINED_STEPS):
         # 1. Reduced gradient Z'g.
         reduced_gradient = Z.T @ gradient
@@ -229,7 +231,7 @@ def constrained_minimum(
         if norm <= tol:
             return ConstrainedMinimum(w, value, A_pinv.T @ gradient)
         # 2. Damped Newton step in the null space of A.
-        if not rejected:
+        if hessian is None:
             hessian = Z.T @ objective.hessian_on_host(objective.place(w[None, :])) @ Z
         try:
             damped = hessian + damping * np.eye(reduced_gradient.size)
@@ -239,6 +241,7 @@ def constrained_minimum(
         new = w - Z @ step
         new_value, new_gradient = value_and_gradient_on_host(objective, new)
         # 3. Near the optimum, F is flat to within rounding, so the gradient decides.
+        change = reduced_gradient - Z.T @ new_gradient
         new_norm = np.abs(Z @ (Z.T @ new_gradient)).max()
         rejected = not (new_value <= value or new_norm <= norm / 2)
         if rejected:
@@ -248,6 +251,12 @@ def constrained_minimum(
         else:
             w, value, gradient = new, new_value, new_gradient
             damping = damping / 4 if damping > new_norm / 1e3 else 0.0
+            if objective.term is None:
+                hessian = None
+            elif step @ change > 0:  # eq. 6.19
+                product = hessian @ step
+                hessian -= np.outer(product, product) / (step @ product)
+                hessian += np.outer(change, change) / (step @ change)
     raise FloatingPointError(
         f"The optimum under constraints was not found in {MAX_CONSTRAINED_STEPS} steps."
     )
