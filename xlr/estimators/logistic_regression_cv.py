@@ -246,7 +246,9 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
             features.place(intercept, features.accumulation_dtype),
         )
         scores = np.full(by_fold, np.nan)
-        if self.scoring is None:
+        # Under metadata routing, a scorer takes only the weights that it requests.
+        is_routed = get_config()["enable_metadata_routing"]
+        if self.scoring is None or (self.scoring == "neg_log_loss" and not is_routed):
             scores[usable] = held_out_likelihood(dataset, *held_out)
         else:
             scorer = with_class_labels(self._scorer(), arrays.to_host(dataset.classes))
