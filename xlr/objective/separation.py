@@ -84,16 +84,20 @@ class Separation:
         size = np.abs(self.direction).max(axis=0)
         order = np.argsort(-size, kind="stable")
         separating = [names[j] for j in order[: np.count_nonzero(size > 1e-6)]]
-        rows = "all rows" if self.complete else "some of the rows"
-        kind = "complete" if self.complete else "quasi-complete"
-        features = "the intercept"  # a class without weight
-        if separating:
-            features = "a combination of " if len(separating) > 1 else "the feature "
-            features += listed(separating)
+        features, s = "the intercept", "s"  # a class without weight
+        if len(separating) > 1:
+            features, s = f"the features {listed(separating)} together", ""
+        elif separating:
+            features = f"the feature {listed(separating)}"
+        effect = f"separate{s} the classes perfectly (complete separation)"
+        if not self.complete:
+            effect = (
+                f"separate{s} some rows perfectly and leave{s} the others on the "
+                "boundary (quasi-complete separation)"
+            )
         return (
-            f"There is no finite estimate: {features} separates the classes "
-            f"without an error for {rows} ({kind} separation), so that the likelihood "
-            f"rises without bound as coefficients grow. {advice}"
+            f"There is no finite estimate: {features} {effect}. The likelihood keeps "
+            f"rising as the coefficients grow. {advice}"
         )
 
 
