@@ -119,6 +119,21 @@ def test_csv_tables_keep_names_and_digits(n_classes):
         assert [row[0] for row in rows] == ["b"] * 4 + ["c"] * 4
 
 
+def test_long_lists_of_classes_keep_the_header_in_columns():
+    labels = np.asarray([f"a long class name {k}" for k in range(4)])[np.arange(60) % 4]
+    lines = str(results_of(X, labels).summary()).splitlines()
+    header = next(line for line in lines if line.startswith("Classes"))
+    assert re.fullmatch(r"Classes +\S.*\.\.\..*name 3  Null log-likelihood .*", header)
+    assert len({len(line) for line in lines[2:10]}) == 1
+
+
+def test_latex_rows_that_begin_with_a_bracket_or_star_are_no_arguments():
+    table = results_of(pd.DataFrame(X, columns=["[0, 1)", "*age", "z"])).coefficients()
+    lines = table.as_latex().splitlines()
+    assert r" & P\textgreater{}\textbar{}z\textbar{} & " in lines[4]
+    assert [line.partition(" & ")[0] for line in lines[7:9]] == ["{}[0, 1)", "{}*age"]
+
+
 def test_latex_tables_escape_special_characters():
     names = ["50% of $x_1$", r"a\b", "{&}#~^<>"]
     table = results_of(pd.DataFrame(X, columns=names)).summary()

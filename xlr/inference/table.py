@@ -95,7 +95,11 @@ class Table:
         lines.append(rf"\begin{{tabular}}{{l{'r' * len(self.columns)}}}")
         for block in self._blocks():
             cells = ([cell.translate(LATEX) for cell in row] for row in block)
-            head, *rows = (" & ".join(row) + r" \\" for row in cells)
+            # After a line break, LaTeX would read [ or * as an argument.
+            head, *rows = (
+                "{}" * row[0].startswith(("[", "*")) + " & ".join(row) + r" \\"
+                for row in cells
+            )
             lines += [r"\hline", head, r"\hline", *rows]
         return "\n".join([*lines, r"\hline", r"\end{tabular}", r"\end{table}"])
 
@@ -108,7 +112,10 @@ class Table:
         half, middle = width // 2 - 1, len(facts) // 2  # facts read downwards
         lines = [self.title.center(width), *["=" * width] * bool(facts)]
         for pair in zip(facts[:middle], facts[middle:]):
-            cells = (name + value.rjust(half - len(name)) for name, value in pair)
+            cells = (
+                name + printable(value, half - len(name) - 1).rjust(half - len(name))
+                for name, value in pair
+            )
             lines.append("  ".join(cells))
         for rule, block in zip("=" + "-" * len(blocks), blocks):
             head, *body = (
@@ -157,7 +164,7 @@ def _html_rows(rows: Iterable[Sequence[str]]) -> str:
 # Characters that LaTeX reads as commands.
 LATEX = str.maketrans(
     {c: rf"\{c}" for c in "&%$#_{}"}
-    | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}"}
+    | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "|": r"\textbar{}"}
     | {"^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}"}
 )
 
