@@ -12,6 +12,7 @@ from studies import anes96, endometrial, fair, spector
 
 import xlr
 
+pd = on_demand("pandas")
 sm = on_demand("statsmodels.api")
 
 
@@ -19,9 +20,9 @@ def in_thirds(X):
     return in_chunks(X, (30, 30, 19))
 
 
-def results_of(X, y, **options):
+def results_of(X, y, cov_type="nonrobust", groups=None, **options):
     model = xlr.LogisticRegression(**{"C": np.inf, "tol": 1e-10} | options).fit(X, y)
-    return xlr.infer(model, X, y)
+    return xlr.infer(model, X, y, cov_type=cov_type, groups=groups)
 
 
 @pytest.mark.parametrize(("data", "kind"), [(fair, "Logit"), (anes96, "MNLogit")])
@@ -42,16 +43,42 @@ def test_likelihood_ratio_test_agrees_with_statsmodels(data, kind):
 def test_likelihood_ratio_test_refuses_fits_that_are_not_nested():
     X, y = spector()
     full, part = results_of(X, y), results_of(X[:, :1], y)
+    weighted = results_of(X, y, class_weight="balanced", cov_type="HC0")
+    firth = xlr.FirthLogisticRegression().fit(X, y)
     cases = [
-        (full, part, "not nested"),
+        (full, part, "restricted has 4 parameters, and full has 2. Pass the smaller"),
         (full, full, "not nested"),
         (results_of(X[1:, :1], y[1:]), full, "not nested"),
         (results_of(X[:, :1], y, C=1.0), full, "restricted fit is penalised"),
         (part, results_of(X, y, C=1.0), "full fit is penalised"),
+        (part, weighted, "full fit is weighted by class_weight.*without class_weight"),
+        (part, xlr.infer(firth, X, y), "full fit has Firth's penalty.*Use wald_test"),
     ]
     for restricted, larger, message in cases:
         with pytest.raises(ValueError, match=message):
             xlr.likelihood_ratio_test(restricted, larger)
+
+
+def test_likelihood_ratio_test_names_parameters_of_the_restricted_fit_only():
+    X, y = spector()
+    frame = pd.DataFrame(X, columns=["gpa", "tuce", "psi"])
+    restricted, full = (
+        results_of(frame[["tuce"]], y),
+        results_of(frame[["gpa", "psi"]], y),
+    )
+    with pytest.warns(UserWarning, match="Only restricted has the parameter 'tuce'"):
+        xlr.likelihood_ratio_test(restricted, full)
+
+
+@pytest.mark.parametrize("cov_type", ["HC0", "cluster"])
+def test_likelihood_ratio_test_warns_of_a_robust_covariance(cov_type):
+    X, y = spector()
+    groups = np.arange(len(y)) // 2 if cov_type == "cluster" else None
+    full = results_of(X, y, cov_type, groups)
+    with pytest.warns(UserWarning, match=f"ignores cov_type='{cov_type}'"):
+        xlr.likelihood_ratio_test(results_of(X[:, :1], y), full)
+    is_noted = "as independent, not as clusters" in " ".join(full.summary().notes)
+    assert is_noted == (cov_type == "cluster")
 
 
 def test_likelihood_ratio_test_refuses_estimators():
@@ -72,7 +99,7 @@ def test_summary_col_aligns_parameters():
     assert frame.loc["x1", "part"] == part.params[2]
     assert frame.loc["x2", "full se"] == full.bse[3]
     assert frame.loc["AIC", "full"] == full.aic
-    for names in (["a"], ["a", "a"]):
+    for names in (["a"], ["a", "a"], ["a", "a se"]):
         with pytest.raises(ValueError, match="a different name for each of the 2"):
             xlr.summary_col([part, full], names)
     with pytest.raises(TypeError, match="results must be a list"):

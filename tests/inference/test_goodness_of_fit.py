@@ -129,10 +129,25 @@ def test_hosmer_lemeshow_statistic_sums_over_quantile_groups(n_groups):
 def test_hosmer_lemeshow_test_needs_three_groups():
     X = np.arange(40.0)[:, None] % 2
     y = (np.arange(40) % 3 == 0).astype(int)
-    with pytest.raises(ValueError, match=r"leave 0 groups.*needs three"):
+    with pytest.raises(ValueError, match=r"needs three groups.*leave 1"):
         results_of(X, y).hosmer_lemeshow()
     with pytest.raises(ValueError, match="n_groups must be a whole number from 3 up"):
         results_of(*spector()).hosmer_lemeshow(2)
+
+
+def test_hosmer_lemeshow_test_drops_empty_groups():
+    """Two quantiles between the same two probabilities delimit an empty group."""
+    X = np.asarray([5, 1, 0, 1, 2, 4, 2, 0, 2, 3, 4, 4, 5, 1, 5, 0, 3, 1, 1, 3.0])
+    y = np.asarray([1, 1, 0, 0, 1, 1, 0, 0, 1, 1, 1, 1, 0, 0, 1, 0, 1, 0, 1, 1])
+    results = results_of(X[:, None], y)
+    p = np.asarray(results.fittedvalues)
+    groups = pd.cut(p, np.quantile(p, np.linspace(0, 1, 6)), include_lowest=True)
+    assert (groups.value_counts() == 0).sum() == 1
+    frame = pd.DataFrame({"n": 1, "y": y, "p": p}).groupby(groups, observed=True).sum()
+    parts = (frame.y - frame.p) ** 2 / (frame.p * (1 - frame.p / frame.n))
+    test = results.hosmer_lemeshow(5)
+    assert test.statistic == pytest.approx(parts.sum(), rel=1e-8)
+    assert test.df == 2
 
 
 def test_binary_measures_of_many_classes_are_refused():

@@ -161,3 +161,20 @@ def test_wald_test_terms_omit_aliased_parameters():
     )
     assert np.isnan(table.columns["chi2"][4])
     assert table.columns["df constraint"].tolist() == [1, 1, 1, 1, 0, 3]
+
+
+@pytest.mark.parametrize("has_category", [False, True])
+def test_wald_test_terms_merge_levels_but_not_numbers(has_category):
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame(rng.normal(size=(90, 2)), columns=["depth[in]", "depth[out]"])
+    if has_category:
+        table["race"] = np.asarray(["a", "b", "c"])[np.arange(90) % 3]
+    y = rng.integers(0, 2, 90)
+    model = xlr.LogisticRegression(C=np.inf, categorical="auto").fit(table, y)
+    terms = xlr.infer(model, table, y).wald_test_terms().to_frame()["df constraint"]
+    expected = {"intercept": 1, "depth[in]": 1, "depth[out]": 1}
+    assert dict(terms) == expected | ({"race": 2} if has_category else {})
+
+
+def test_repr_of_a_test_shows_plain_numbers():
+    assert "np.float64" not in repr(results_of(*spector()).wald_test([0, 1, 0, 0]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tracemalloc
 
 import numpy as np
@@ -331,6 +332,25 @@ def test_class_weight_needs_a_robust_covariance():
     scores = Z * (weights * (y - p))[:, None]
     expected = inverse @ scores.T @ scores @ inverse
     np.testing.assert_allclose(results.cov_params(), expected, rtol=1e-7)
+
+
+def test_results_with_class_weight_have_no_likelihood():
+    """Multiplied class weights give the same fit: they are not counts of rows."""
+    X, y = fair()
+    model = unpenalised(X, y, class_weight={0: 1.0, 1: 3.0})
+    results = xlr.infer(model, X, y, cov_type="HC0", keep_data=True)
+    for name in ("llf", "llnull", "llr_pvalue", "prsquared", "deviance", "aic", "bic"):
+        assert np.isnan(getattr(results, name)), name
+    assert np.isnan(results.pseudo_rsquared("nagelkerke"))
+    assert "the weights of class_weight are not counts" in " ".join(results.notes)
+    assert re.search("LR P-value +NA\n", str(results.summary()))
+    for method in (
+        results.profile_conf_int,
+        results.hosmer_lemeshow,
+        lambda: results.score_test(X[:, :1] ** 2),
+    ):
+        with pytest.raises(ValueError, match=r"needs a likelihood.*class_weight"):
+            method()
 
 
 def test_aliased_columns_have_no_estimates_as_in_r():

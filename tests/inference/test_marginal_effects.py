@@ -235,6 +235,16 @@ def test_effects_after_a_fit_in_threads_are_those_of_one_thread():
             np.testing.assert_allclose(found.columns[name], values, rtol=1e-6)
 
 
+@pytest.mark.parametrize("dummy", [False, True])
+def test_effects_of_a_lasso_have_no_errors_at_zero(dummy):
+    X, y = fair()
+    model = xlr.LogisticRegression(C=0.01, l1_ratio=1).fit(X, y)
+    results = xlr.infer(model, X, y, keep_data=True)
+    columns = results.get_margeff(dummy=dummy).columns
+    for name in ("std err", "P>|z|", "[0.025", "0.975]"):
+        np.testing.assert_array_equal(np.isnan(columns[name]), model.coef_[0] == 0)
+
+
 def test_effects_refuse_wrong_arguments():
     X, y = spector()
     results = xlr.infer(xlr.LogisticRegression(C=np.inf).fit(X, y), X, y)

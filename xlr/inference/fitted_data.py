@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from xlr import arrays
 from xlr.arrays import Array
-from xlr.data import ColumnStatistics
+from xlr.data import ColumnStatistics, is_matrix
 from xlr.estimators import (
     FirthLogisticRegression,
     LogisticRegression,
@@ -24,7 +24,7 @@ from xlr.estimators.problem import Problem
 from xlr.estimators.regularisation import read_regularisation
 from xlr.inputs.categories import table_levels
 from xlr.inputs.features import Features
-from xlr.text import quoted
+from xlr.text import quoted, term_of
 from xlr.threads import ThreadPool
 
 
@@ -174,6 +174,8 @@ class FittedData:
     parameter_map : ParameterMap
     column_names, names : list of str
         Names of the columns of X, and of the reported parameters of an equation.
+    terms : list of str
+        Term of each of ``names``: race for race[a] and race[b], if race has levels.
     references : list of str
         Names of the reference levels of categories.
     class_totals : ndarray of shape (n_classes,)
@@ -205,6 +207,9 @@ class FittedData:
         self.names = ["intercept"] * objective.fit_intercept + self.column_names
         encoder = dataset.features.encoder
         self.references = [] if encoder is None else encoder.references
+        is_numeric = encoder is None and not is_matrix(dataset.features.X)
+        numbers = set(getattr(encoder, "numeric", self.names if is_numeric else []))
+        self.terms = [n if n in numbers else term_of(n) for n in self.names]
         self.class_totals = dataset.totals * dataset.class_weights.factors
         self.n_equations = self.class_totals.size - 1
         self.total_weight = float(self.class_totals.sum())

@@ -35,7 +35,8 @@ class ChiSquaredTest(NamedTuple):
     @classmethod
     def of(cls, statistic: Any, df: int) -> ChiSquaredTest:
         """Return the test of a statistic, with its P-value."""
-        return cls(statistic, df, stats.chi2.sf(statistic, df))
+        pvalue = stats.chi2.sf(statistic, df)
+        return cls(statistic, df, pvalue if np.ndim(pvalue) else float(pvalue))
 
     @classmethod
     def from_quadratic_form(
@@ -91,7 +92,7 @@ class FittedResults:
         compared = list(self.classes)
         self.reference = compared.pop(parameter_map.reference)
         self.equations = compared if len(compared) > 1 else []
-        self.names = data.names
+        self.names, self._terms = data.names, data.terms
         self._references = {term_of(name): name for name in data.references}
         self.cov_type, self.notes = cov_type, notes
         self.converged = bool(model.converged_)
@@ -131,7 +132,7 @@ class FittedResults:
 
     @contextmanager
     def _fitted_data(
-        self, method: str, two_classes: bool = False
+        self, method: str, two_classes: bool = False, likelihood: bool = False
     ) -> Iterator[FittedData]:
         """Yield the fitted data on their device; ``method`` names the caller in errors.
 
@@ -139,12 +140,17 @@ class FittedResults:
         ------
         ValueError
             If the results do not keep the training data, or the method needs two
-            classes.
+            classes or a likelihood.
         """
         if two_classes and self.equations:
             raise ValueError(
                 f"{method} needs a fit to two classes; these are {len(self.classes)}. "
                 "Fit one class against another."
+            )
+        if likelihood and np.isnan(self.llf):
+            raise ValueError(
+                f"{method} needs a likelihood, and the fit has none: the weights of "
+                "class_weight are not counts of rows. Fit without class_weight."
             )
         if self._data is None:
             raise ValueError(

@@ -23,7 +23,7 @@ from xlr.inputs.parameters import check_option
 from xlr.inputs.tables import check_n_rows
 from xlr.losses import Loss
 from xlr.objective import passes
-from xlr.text import printable, quoted, term_of
+from xlr.text import printable, quoted
 
 # Share of a feature's information that the model does not explain; below it, the
 # feature is collinear.
@@ -177,7 +177,7 @@ class HypothesisTests(FittedResults):
         ==============================================================================
         """
         names = self.names * self._n_equations
-        term_names = np.asarray(list(map(term_of, names)))  # race[a], race[b] are one
+        term_names = np.asarray(self._terms * self._n_equations)
         singles = [] if skip_single else list(dict.fromkeys(term_names.tolist()))
         chosen = [(term, term_names == term) for term in singles]
         for part in combine_terms:
@@ -270,8 +270,9 @@ class HypothesisTests(FittedResults):
         Raises
         ------
         TypeError, ValueError
-            If the fit is penalised, the results do not keep the training data, the
-            features are invalid, or they are collinear and tested jointly.
+            If the fit is penalised or has class weights, the results do not keep the
+            training data, the features are invalid, or they are collinear and tested
+            jointly.
 
         References
         ----------
@@ -292,10 +293,10 @@ class HypothesisTests(FittedResults):
         if self.is_penalised or self.is_firth:
             raise ValueError(
                 "A score test starts from the maximum of the likelihood, and this fit "
-                "is penalised. Fit with C=inf."
+                "is penalised. Fit LogisticRegression with C=inf."
             )
         joint = hypothesis == "joint"
-        with self._fitted_data("score_test") as data:
+        with self._fitted_data("score_test", likelihood=True) as data:
             rows, m = _read_candidates(data, exog_extra)
             outputs, size = data.objective.n_outputs, data.objective.output_size
             products, squares = data.sum_rows(

@@ -61,7 +61,9 @@ def infer(
         Frequency of each row, as in the fit: all results equal those of repeated rows.
         Weights that are not counts, such as inverse sampling probabilities, need
         ``cov_type='cluster'`` with a group for each row, ``groups=range(n_samples)``.
-        Scale them first, so that their sum is n_samples.
+        Scale them first, so that their sum is n_samples. Class weights are not counts
+        either: a fit with ``class_weight`` needs a robust or clustered covariance, and
+        has no likelihood or any result that depends on it.
     offset : array of shape (n_samples,) or (n_samples, n_classes), default=None
         As in the fit.
     cov_type : {'nonrobust', 'HC0', ..., 'HC3', 'cluster'}, default='nonrobust'
@@ -166,6 +168,8 @@ def infer(
         changes: dict[str, Any] = {"llnull": _null_log_likelihood(data)}
         if isinstance(y, SoftLabels):
             changes["saturated"] = saturated_log_likelihood(data)
+        if getattr(model, "class_weight", None):  # the weights are not counts
+            changes |= {"llf": np.nan, "llnull": np.nan}
         by_default = is_firth and model.converged_ and not data.is_penalised
         is_tried = by_default if profile is None else profile
         if is_tried:
@@ -175,7 +179,7 @@ def infer(
                 if profile:
                     raise
         estimates = replace(estimates, **changes)
-        notes = _notes(data, estimates)
+        notes = _notes(data, estimates, cov_type == "cluster")
         if is_tried and estimates.profile is None:
             notes.append(
                 "Profiles did not converge: P-values and intervals are Wald's."
@@ -236,7 +240,7 @@ def _refuse_separation(data: FittedData, gradient: np.ndarray) -> None:
             raise ValueError(separation.describe(data.column_names))
 
 
-def _notes(data: FittedData, estimates: Estimates) -> list[str]:
+def _notes(data: FittedData, estimates: Estimates, is_clustered: bool) -> list[str]:
     """Return the notes on the results."""
     notes = {
         f"Collinear columns are left out: {estimates.aliased}.": estimates.aliased,
@@ -256,6 +260,10 @@ def _notes(data: FittedData, estimates: Estimates) -> list[str]:
         ),
         "The covariance of clusters in several ways had negative eigenvalues, which "
         "are set to zero (Cameron, Gelbach and Miller 2011).": estimates.was_indefinite,
+        "Log-likelihoods and what depends on them are NA: the weights of class_weight "
+        "are not counts of rows.": np.isnan(estimates.llf),
+        "Log-likelihoods, the LR P-value, AIC and BIC treat rows as independent, not "
+        "as clusters.": is_clustered and not np.isnan(estimates.llf),
         "The fit did not converge: see the warning of fit.": not data.model.converged_,
     }
     return [note for note, applies in notes.items() if applies]

@@ -15,7 +15,7 @@ from xlr.inference.marginal_effects import MarginalEffects
 from xlr.inference.newton import profile_ends
 from xlr.inference.row_statistics import RowStatistics
 from xlr.inference.table import Table, interval_columns
-from xlr.text import printable, quoted
+from xlr.text import listed, printable, quoted, warn
 
 # Last rows of a table of several fits, and the attributes that they show.
 FIT_ROWS = {
@@ -32,8 +32,12 @@ class InferenceResults(HypothesisTests, MarginalEffects, RowStatistics):
 
     An equation has k parameters: the intercept, if there is one, and the features. Two
     classes have one equation. More classes have one for each class except the
-    reference, and compare the class with it. Names are statsmodels'. All numbers are on
-    the host, in float64.
+    reference, and compare the class with it. Names are mostly statsmodels';
+    ``zvalues`` are its ``tvalues``. All numbers are on the host, in float64.
+
+    With ``class_weight``, whose weights are not counts of rows, there is no likelihood:
+    ``llf`` and all measures that depend on it are NaN, and methods that need it raise
+    an error.
 
     Results hold numbers and names. They can be pickled, and loaded where the array
     library of X is not installed. With ``keep_data=True`` they also keep the training
@@ -148,7 +152,8 @@ class InferenceResults(HypothesisTests, MarginalEffects, RowStatistics):
         ------
         ValueError
             If the fit is penalised (except by Firth's penalty), columns are aliased, a
-            name is unknown, or the results do not keep the training data.
+            name is unknown, the model has class weights, or the results do not keep the
+            training data.
         FloatingPointError
             If a constrained fit or the end of an interval does not converge.
         """
@@ -162,7 +167,7 @@ class InferenceResults(HypothesisTests, MarginalEffects, RowStatistics):
         n_equations, params = self._n_equations, self._estimates.params
         indices = np.arange(params.size).reshape(n_equations, -1)
         chosen = indices[:, list(map(self.names.index, which))].reshape(-1)
-        with self._fitted_data("profile_conf_int") as data:
+        with self._fitted_data("profile_conf_int", likelihood=True) as data:
             lower, upper = profile_ends(data, self._estimates, chosen, alpha)
         columns = {"coef": params[chosen], low: lower, high: upper}
         title = "Profile likelihood intervals"
@@ -202,6 +207,7 @@ class InferenceResults(HypothesisTests, MarginalEffects, RowStatistics):
             "AIC": f"{self.aic:.6g}",
             "BIC": f"{self.bic:.6g}",
         }
+        facts = {k: "NA" if v == "nan" else v for k, v in facts.items()}
         title = "Logistic regression"
         if self.is_firth:
             title = "Logistic regression with Firth's penalty"
@@ -260,9 +266,15 @@ def likelihood_ratio_test(
     Raises
     ------
     TypeError, ValueError
-        If an argument is not a result of :func:`infer`, a fit is penalised, or the fits
-        are not nested: they have different rows or equally many parameters, or the
-        smaller one has the higher likelihood.
+        If an argument is not a result of :func:`infer`, a fit is penalised or has class
+        weights, or the fits are not nested: they have different rows, ``full`` has no
+        more parameters, or the smaller one has the higher likelihood.
+
+    Warns
+    -----
+    UserWarning
+        If only ``restricted`` has a parameter of some name, or the covariance of a fit
+        is robust or clustered: the test assumes a correct model and independent rows.
 
     References
     ----------
@@ -287,22 +299,45 @@ def likelihood_ratio_test(
             raise TypeError(
                 f"{name} must be the results of xlr.infer; got {results!r}."
             )
-        if results.is_penalised or results.is_firth:
+        if results.is_firth:
             raise ValueError(
-                f"The {name} fit is penalised: twice the difference of the "
-                "log-likelihoods has no chi-squared distribution. Fit with C=inf."
+                f"The {name} fit has Firth's penalty, which differs between models "
+                "with different columns: their likelihoods cannot be compared. Use "
+                "wald_test, or the P-values of the profile likelihood."
+            )
+        if results.is_penalised or np.isnan(results.llf):
+            kind = "penalised" if results.is_penalised else "weighted by class_weight"
+            raise ValueError(
+                f"The {name} fit is {kind}: twice the difference of the "
+                "log-likelihoods has no chi-squared distribution. Fit with C=inf and "
+                "without class_weight."
             )
     df = full.effective_df - restricted.effective_df
     same = restricted.nobs == full.nobs and np.array_equal(
         restricted.class_totals, full.class_totals
     )
     statistic = 2 * (full.llf - restricted.llf)
+    if same and df < -0.5:
+        raise ValueError(
+            f"restricted has {restricted.effective_df:.0f} parameters, and full has "
+            f"{full.effective_df:.0f}. Pass the smaller fit first."
+        )
     if not same or df < 0.5 or statistic < -1e-6 * abs(full.llf):
         raise ValueError(
             "The fits are not nested: full must have all the parameters of restricted "
             f"and more, on the same rows. It has {df:.0f} more, a log-likelihood of "
             f"{full.llf:.6g} against {restricted.llf:.6g}, and {full.nobs:.6g} "
             f"observations against {restricted.nobs:.6g}."
+        )
+    if only := [name for name in restricted.names if name not in full.names]:
+        warn(
+            f"Only restricted has the parameter{'s' * (len(only) > 1)} {listed(only)}. "
+            "The test is valid only if the full model contains the restricted one."
+        )
+    if robust := {restricted.cov_type, full.cov_type} - {"nonrobust"}:
+        warn(
+            "The likelihood-ratio test assumes a correct model and independent rows, "
+            f"and ignores cov_type={listed(sorted(robust))}. Use full.wald_test."
         )
     statistic, df = max(0.0, float(statistic)), float(round(df))
     pvalue = float(stats.chi2.sf(statistic, df))
@@ -330,7 +365,7 @@ def summary_col(
     ------
     TypeError, ValueError
         If a result is not from :func:`infer`, or the names are not one per result and
-        distinct.
+        distinct, also from the headings of standard errors, such as ``"(1) se"``.
 
     Examples
     --------
@@ -363,10 +398,12 @@ def summary_col(
                 f"results must be a list of results of xlr.infer; got {fit!r}."
             )
     names = list(model_names) or [f"({i + 1})" for i in range(len(results))]
-    if not results or len(set(names)) != len(results):
+    headings = {*names, *(f"{name} se" for name in names)}
+    if not results or len(names) != len(results) or len(headings) < 2 * len(names):
         raise ValueError(
             "results must hold at least one fit, and model_names a different name for "
-            f"each of the {len(results)}; got {names}."
+            f"each of the {len(results)}, none of them another's with ' se' added; got "
+            f"{names}."
         )
     rows = dict.fromkeys(row for fit in results for row in fit.parameter_names)
     columns: dict[str, np.ndarray] = {}

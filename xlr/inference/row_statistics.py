@@ -266,7 +266,7 @@ class RowStatistics(FittedResults):
         ----------
         n_groups : int, default=10
             Number of groups, cut at quantiles of the probabilities. Rows of equal
-            probability share a group.
+            probability share a group, and empty groups are dropped.
 
         Returns
         -------
@@ -276,8 +276,8 @@ class RowStatistics(FittedResults):
         Raises
         ------
         ValueError
-            If there are more than two classes, fewer than three groups, or the results
-            do not keep the training data.
+            If there are more than two classes, fewer than three groups, class weights,
+            or the results do not keep the training data.
 
         References
         ----------
@@ -295,7 +295,9 @@ class RowStatistics(FittedResults):
         (21.32, 8)
         """
         check_parameters({"n_groups": n_groups})
-        with self._fitted_data("hosmer_lemeshow", two_classes=True) as data:
+        with self._fitted_data(
+            "hosmer_lemeshow", two_classes=True, likelihood=True
+        ) as data:
             p, y, s = _probabilities_on_host(data)
         order = np.argsort(p[:, 1], kind="stable")
         order = order[s[order] > 0]
@@ -305,14 +307,15 @@ class RowStatistics(FittedResults):
         ends = np.stack([below - s, np.maximum(below - s, below - 1)], axis=1)
         quantile_ranks = (below[-1] - 1) * np.linspace(0, 1, n_groups + 1)
         edges = np.unique(np.interp(quantile_ranks, ends.reshape(-1), np.repeat(p, 2)))
-        n_groups = edges.size - 1
+        group_ids = np.clip(np.searchsorted(edges, p) - 1, 0, edges.size - 2)
+        occurring, group_ids = np.unique(group_ids, return_inverse=True)
+        n_groups = occurring.size
         if n_groups < 3:
             raise ValueError(
-                f"The probabilities leave {n_groups} groups, and the Hosmer-Lemeshow "
-                "test needs three: too many rows have the same probability."
+                "The Hosmer-Lemeshow test needs three groups, and the probabilities "
+                f"leave {n_groups}: too many rows have the same probability."
             )
         # 2. Observed and expected counts.
-        group_ids = np.clip(np.searchsorted(edges, p, side="left") - 1, 0, n_groups - 1)
         total, observed, expected = (
             np.bincount(group_ids, part, n_groups) for part in (s, s * y, s * p)
         )
