@@ -61,7 +61,10 @@ LP_TOLERANCE, MARGIN_ROUNDINGS = 1e-7, 64
 # Cost of a direction per unit of its L1 norm. A constraint with margin zero costs 1.
 NORM_COST = 1e-6
 
-ADVICE = "Use a finite C, or FirthLogisticRegression."
+ADVICE = (
+    "Use a finite C, or FirthLogisticRegression (for formulas, with "
+    "FormulaTransformer)."
+)
 
 
 @dataclass(frozen=True)
