@@ -151,10 +151,93 @@ def test_logit_on_dask_refuses_wrong_tables():
     lazy = dataframe.from_pandas(births(), npartitions=2)
     with pytest.raises(ValueError, match="names 'lo', and the table has the columns"):
         xlr.logit("lo ~ age", lazy)
-    with pytest.raises(ValueError, match="null values"):
+    with pytest.raises(ValueError, match="'age' has missing values in"):
         xlr.logit("low ~ age", lazy.assign(age=lazy.age.where(lazy.age > 20)))
     with pytest.raises(ValueError, match="All partitions of the table are empty"):
         xlr.logit("low ~ age", lazy[lazy.age > 1000])
+
+
+@pytest.mark.parametrize(
+    "term", ["I(age - age.mean())", "I(age / np.std(age))", "age[0]"]
+)
+def test_logit_on_dask_refuses_functions_of_whole_columns(term):
+    dataframe = pytest.importorskip("dask.dataframe")
+    lazy = dataframe.from_pandas(births(), npartitions=2)
+    with pytest.raises(ValueError, match="evaluates it for each partition"):
+        xlr.logit(f"low ~ {term}", lazy)
+    design = xlr.FormulaTransformer("I(age - age.mean())").fit(births())
+    with pytest.raises(ValueError, match=r"'age\.mean'"):
+        design.transform(lazy)
+
+
+def test_logit_on_dask_evaluates_functions_of_rows_by_partition():
+    dataframe = pytest.importorskip("dask.dataframe")
+    table = births().rename(columns={"added": "age (years)"})
+    formula = (
+        "low ~ np.sin(2 * np.pi * age) + np.where(age > 25, 1, 2) + exp(`age (years)`)"
+        " + C(race, Treatment('white')) + C(clinic, levels=[7, 6, 5, 4, 3, 2, 1, 0])"
+    )
+    lazy = dataframe.from_pandas(table, npartitions=2)
+    expected, found = xlr.logit(formula, table), xlr.logit(formula, lazy)
+    assert found.names == expected.names
+    np.testing.assert_allclose(found.params, expected.params, rtol=1e-6)
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars", "dask"])
+def test_logit_omits_unused_levels_of_a_category(library):
+    table = births()
+    levels = ["white", "unused", "other", "black"]  # in another order than sorted
+    table["race"] = pd.Categorical(table.race, categories=levels)
+    data = table.sort_values("race", ignore_index=True)
+    if library == "polars":
+        data = pl.from_pandas(data.astype({"race": str}))
+        data = data.with_columns(pl.col("race").cast(pl.Enum(levels)))
+    elif library == "dask":
+        dataframe = pytest.importorskip("dask.dataframe")
+        data = dataframe.from_pandas(data, npartitions=4)
+    results = xlr.logit("low ~ C(race) + race:age", data)
+    assert results.names[1:3] == ["C(race)[T.other]", "C(race)[T.black]"]
+    assert len(results.names) == 6
+    assert np.isfinite(results.bse).all()
+    assert np.isfinite(results.predict(table)).all()
+    with pytest.raises(ValueError, match="unused"):
+        results.predict(table.assign(race="unused"))
+
+
+@pytest.mark.parametrize(
+    "formula", ["low ~ age:heavy", "low ~ 0 + heavy", "low ~ C(heavy)"]
+)
+@pytest.mark.parametrize("dtype", ["bool", "boolean", "bool[pyarrow]", "polars"])
+def test_logit_takes_truth_values_as_categories(formula, dtype):
+    smf = pytest.importorskip("statsmodels.formula.api")
+    pytest.importorskip("pyarrow")
+    table = births()
+    table["heavy"] = table.weight > 1
+    theirs = smf.logit(formula, table).fit(disp=0, tol=1e-12)
+    as_polars = dtype == "polars"
+    data = pl.from_pandas(table) if as_polars else table.astype({"heavy": dtype})
+    results = xlr.logit(formula, data)
+    assert [name.capitalize() for name in results.names] == [
+        name.capitalize() for name in theirs.params.index
+    ]
+    np.testing.assert_allclose(results.params, theirs.params, rtol=1e-6)
+
+
+def test_logit_takes_comparisons_as_categories():
+    results = xlr.logit("low ~ 0 + I(age > 25)", births())
+    assert results.names == ["I(age > 25)[False]", "I(age > 25)[True]"]
+
+
+def test_results_of_a_formula_take_tables_of_any_library():
+    table = births()
+    arrow = pytest.importorskip("pyarrow").Table.from_pandas(table)
+    tables = [table, pl.from_pandas(table), arrow]
+    found = [
+        xlr.logit("low ~ age * race", fitted).predict(new)
+        for fitted in tables
+        for new in tables
+    ]
+    np.testing.assert_allclose(found, np.tile(found[0], (9, 1)), rtol=1e-12)
 
 
 def test_logit_takes_strings_as_categories():
@@ -192,8 +275,11 @@ def test_fit_to_a_formula_with_many_levels_is_the_dense_fit():
 WRONG_FORMULAS = {
     "low ~ height": "height",
     "age + C(race)": "no left-hand side",
-    "low ~ age +* race": "cannot be read",
-    "low ~ 1": "no columns",
+    "low ~ age +* race": r"cannot be read: Operator `\+\*` is incorrectly used\.$",
+    "low ~ age | race": "'|' separates several designs",
+    "low ~ age[0]": "does not fit the table",
+    "low ~ len(age)": "does not fit the table",
+    "low ~ 1": "The right-hand side '1' has no columns .* llr_pvalue",
     "birth ~ age": "the left-hand side names 'birth'",
 }
 
@@ -209,8 +295,9 @@ def test_logit_refuses_wrong_tables():
     results = xlr.logit("low ~ age + C(race)", table)
     with pytest.raises(ValueError, match="hindu"):
         results.predict(table.assign(race="hindu"))
-    with pytest.raises(ValueError, match="null values"):
-        xlr.logit("low ~ age", table.assign(age=table.age.where(table.age > 20)))
+    missing = "'age' has missing values in 10 of 300 rows: drop those rows"
+    with pytest.raises(ValueError, match=missing):
+        xlr.logit("low ~ age", table.assign(age=table.age[10:]))
     with pytest.raises(TypeError, match="reads the columns of a table"):
         xlr.FormulaTransformer("age").fit(np.zeros((3, 1)))
     with pytest.raises(ValueError, match="a table with the columns 'age', 'race'"):
@@ -258,3 +345,15 @@ def test_wald_test_terms_joins_the_levels_of_a_category():
     assert found.index == terms
     expected = expected.loc[["Intercept", *terms[1:]], "statistic"]
     np.testing.assert_allclose(found.columns["chi2"], expected, rtol=1e-6)
+
+
+def test_logit_names_a_way_to_fit_separated_classes():
+    table = births().assign(low=lambda table: table.age > 25)
+    with (
+        pytest.warns(xlr.SeparationWarning, match="with FormulaTransformer"),
+        pytest.raises(ValueError, match="with FormulaTransformer"),
+    ):
+        xlr.logit("low ~ age", table)
+    design = xlr.FormulaTransformer("age")
+    model = make_pipeline(design, xlr.FirthLogisticRegression())
+    assert np.isfinite(model.fit(table, table.low)[-1].coef_).all()

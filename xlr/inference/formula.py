@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import itertools
 import math
 import re
@@ -28,8 +29,8 @@ from xlr.text import listed, printable, quoted
 # Share of non-zero entries up to which adjacent terms of numbers are a sparse matrix.
 MAX_SPARSE_DENSITY = 0.25
 
-# Names of columns in a factor; names with spaces stand between backticks.
-NAME = re.compile(r"(?<=`)[^`]+(?=`)|\w+")
+# Functions whose value in a row depends on that row only, besides NumPy's ufuncs.
+ROWWISE = re.compile(r"C|I|np\.(where|clip)|contr\.\w+|Treatment|Sum|Helmert|Diff|Poly")
 
 # Dask's threads share warning filters, which turn unknown levels into errors.
 WARNINGS_LOCK = Lock()
@@ -96,20 +97,30 @@ class FormulaTransformer(TransformerMixin, BaseEstimator):
             If X is not a table, lacks a column or has missing values in one, or if the
             formula cannot be read.
         """
+        self.fit_transform(X)
+        return self
+
+    def fit_transform(self, X: Any, y: Any = None) -> Any:
+        """Fit to a table and return its design: see ``fit`` and ``transform``."""
         formula = _parse_formula(self.formula)
         if hasattr(formula, "lhs"):
             raise ValueError(
                 f"formula={quoted(self.formula)} has a left-hand side. Leave it "
                 "out, or call xlr.logit."
             )
-        self._spec = _fit_spec(formula, X)
+        matrix = _fitted_matrix(formula, X)
+        self._spec = matrix.model_spec
         names = list(self._spec.column_names)
         self.has_intercept_ = "Intercept" in names
         self.columns = [name for name in names if name != "Intercept"]
         if not self.columns:
-            raise ValueError(f"formula={quoted(self.formula)} has no columns of X.")
+            raise ValueError(
+                f"The right-hand side {quoted(self.formula)} has no columns of X. The "
+                "results of a larger model compare it with the intercept alone: "
+                "llnull, llr and llr_pvalue."
+            )
         self.n_features_in_ = len(_column_names(X))
-        return self
+        return self.transform(X) if arrays.is_dask(X) else self._split(matrix)
 
     def transform(self, X: Any) -> Any:
         """Return the design matrix of a table.
@@ -134,8 +145,13 @@ class FormulaTransformer(TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self, "columns")
         if arrays.is_dask(X):
+            _refuse_whole_columns(self._spec.formula)
             return map_partitions_to_array(self._dense, X, len(self.columns))
-        design = _model_matrix(self._spec, X).tocsc().astype(np.float64)
+        return self._split(_model_matrix(self._spec, X))
+
+    def _split(self, matrix: Any) -> SplitMatrix:
+        """Return formulaic's matrix in parts: codes, sparse and dense columns."""
+        design = matrix.tocsc().astype(np.float64)
         design.sum_duplicates()
         design.eliminate_zeros()
         names, parts = self._spec.column_names, []
@@ -223,9 +239,9 @@ def logit(
     formula : str
         As in R: ``"low ~ age + C(race)"``. The left-hand side names a column of labels.
     data : table of pandas, polars, PyArrow, narwhals or Dask
-        Each pass over a table of Dask evaluates the formula again. With splines, and
-        other functions that learn from all rows, the columns that the formula names
-        are loaded into memory once.
+        Each pass over a table of Dask evaluates the formula again. With splines,
+        ``center`` and ``scale``, the columns that the formula names are loaded into
+        memory once. Other functions must be element-wise, such as ``np.log``.
     weights, offset, groups : str or array of shape (n_samples,), default=None
         Names of columns of the table, or their values; see :func:`infer`.
     cov_type : str, default='nonrobust'
@@ -266,7 +282,7 @@ def logit(
         raise ValueError(
             f"formula={quoted(formula)} has no left-hand side. Write 'label ~ columns'."
         )
-    design = FormulaTransformer(formula.partition("~")[2])
+    design = FormulaTransformer(formula.partition("~")[2].strip())
     X = design.fit_transform(data)
     y = _read_column(data, str(parsed.lhs), "the left-hand side")
     rows = {"weights": weights, "offset": offset, "groups": groups}
@@ -289,42 +305,53 @@ def _parse_formula(formula: str) -> Any:
     except ImportError as error:
         raise ImportError("Formulas need formulaic: pip install formulaic.") from error
     try:
-        return Formula(formula)
+        parsed = Formula(formula)
+        if not all(hasattr(term, "factors") for term in getattr(parsed, "rhs", parsed)):
+            raise FormulaicError("'|' separates several designs: join columns by '+'.")
     except FormulaicError as error:
         raise ValueError(
-            f"formula={quoted(formula)} cannot be read: {printable(error, 300)}"
+            f"formula={quoted(formula)} cannot be read: {_sentence(error)}"
         ) from error
+    return parsed
 
 
-def _fit_spec(formula: Any, X: Any) -> Any:
-    """Return formulaic's model spec, with the levels and knots of all rows."""
+def _sentence(error: Exception) -> str:
+    """Return the first sentence of formulaic's message.
+
+    An excerpt with the codes of colours, or advice for its own users, may follow.
+    """
+    return printable(re.split(r"\n|(?<=[.}]) (?=[A-Z])", str(error))[0], 300)
+
+
+def _fitted_matrix(formula: Any, X: Any) -> Any:
+    """Return formulaic's matrix, whose spec has the levels and knots of all rows.
+
+    For a table of Dask it is that of one row.
+    """
     if not arrays.is_dask(X):
-        return _model_matrix(formula, X).model_spec
+        return _model_matrix(formula, X)
     from formulaic import ModelSpec
-    from formulaic.transforms import TRANSFORMS
 
     # 1. Functions that learn from all rows, such as splines, need all rows.
-    factors = {str(factor) for term in formula for factor in term.factors}
-    words = factors.union(*map(NAME.findall, factors))
-    if any(hasattr(TRANSFORMS.get(w), "__is_stateful_transform__") for w in words):
-        X = X[[name for name in X.columns if str(name) in words]]
-        return _fit_spec(formula, fetch([X])[0][0])
+    if _refuse_whole_columns(formula):
+        named = [name for name in X.columns if str(name) in _code(formula)]
+        return _model_matrix(formula, fetch([X[named]])[0][0])
     # 2. Levels in each partition, and a row.
     state_of = partial(_partition_state, formula)
     partitions = list(filter(None, map_partitions(state_of, X)))
     if not partitions:
         raise ValueError("All partitions of the table are empty.")
     by_partition, rows = zip(*partitions)
-    states = by_partition[0]
-    for factor, (kind, state) in states.items():
+    # The row has all levels of the dtype or the formula, in their order.
+    row = _model_matrix(formula, rows[0], keep_unused=True)
+    states = row.model_spec.encoder_state
+    for factor, (_, state) in states.items():
         if "categories" in state:
-            known = [each[factor][1]["categories"] for each in by_partition]
-            # Use the order of the dtype or the formula if all agree, as in memory.
-            agree = all(levels == known[0] for levels in known)
-            levels = known[0] if agree else sorted(set().union(*known))
-            states[factor] = kind, {"categories": levels}
+            used = set().union(*(p[factor][1]["categories"] for p in by_partition))
+            levels = [level for level in state["categories"] if level in used]
+            state["categories"] = levels if len(levels) == len(used) else sorted(used)
     # 3. The columns of the design, from the row.
-    return _model_matrix(ModelSpec(formula, encoder_state=states), rows[0]).model_spec
+    return _model_matrix(ModelSpec(formula, encoder_state=states), rows[0])
 
 
 def _partition_state(formula: Any, part: Any) -> tuple[dict[Any, Any], Any] | None:
@@ -334,25 +361,75 @@ def _partition_state(formula: Any, part: Any) -> tuple[dict[Any, Any], Any] | No
     return _model_matrix(formula, part).model_spec.encoder_state, part.head(1)
 
 
-def _model_matrix(spec: Any, X: Any) -> Any:
-    """Return the sparse matrix that formulaic makes from a table."""
-    from formulaic.errors import DataMismatchWarning, FormulaicError
+def _refuse_whole_columns(formula: Any) -> bool:
+    """Return whether functions learn from all rows and keep what they learned.
+
+    Raises
+    ------
+    ValueError
+        If others may depend on all rows: Dask evaluates them for each partition.
+    """
+    from formulaic.transforms import TRANSFORMS
+
+    # Attributes and items count, too: the name of a call of x.mean is x.mean.
+    tree = ast.parse(re.sub("`[^`]*`", "_", _code(formula, ("python",))))
+    kinds = ast.Call | ast.Attribute | ast.Subscript
+    nodes = [node for node in ast.walk(tree) if isinstance(node, kinds)]
+    names = {ast.unparse(getattr(node, "func", node)) for node in nodes}
+    stateful = "__is_stateful_transform__"
+    learning = {name for name in names if hasattr(TRANSFORMS.get(name), stateful)}
+    for name in sorted(names - learning):
+        function = getattr(np, name.removeprefix("np."), None)
+        if not (ROWWISE.fullmatch(name) or isinstance(function, np.ufunc | float)):
+            raise ValueError(
+                f"The formula has {quoted(name)}, which may need all rows, and Dask "
+                "evaluates it for each partition. Use center, scale or a spline, add a "
+                "column to the table, or pass X.compute()."
+            )
+    return bool(learning)
+
+
+def _code(spec: Any, methods: tuple[str, ...] = ("lookup", "python")) -> str:
+    """Return the factors of a formula or a model spec as the items of a tuple."""
+    terms = getattr(spec, "formula", spec)
+    factors = itertools.chain.from_iterable(term.factors for term in terms)
+    return ", ".join(f.expr for f in factors if f.eval_method.value in methods)
+
+
+def _model_matrix(spec: Any, X: Any, keep_unused: bool = False) -> Any:
+    """Return the sparse matrix that formulaic makes from a table.
+
+    With ``keep_unused``, it has columns for the unused levels of categories.
+    """
+    import pandas as pd
+    from formulaic.errors import DataMismatchWarning
+
+    from xlr.inference.materializer import TableMaterializer
 
     X = native(X)
     if not is_table(X):
         name = type(X).__name__
         raise TypeError(f"A formula reads the columns of a table; got {name}.")
-    if nw.dependencies.is_pandas_dataframe(X):
-        # formulaic reads objects as categories, but not pandas' strings of PyArrow.
-        strings = X.columns[X.dtypes == "string"]
-        X = X.astype(dict.fromkeys(strings, object))
+    table, code = {}, _code(spec)
+    for column in nw.from_native(X).iter_columns():
+        if str(column.name) in code:
+            # polars needs pyarrow for other columns than numbers.
+            is_numeric = column.dtype.is_numeric()
+            values = column.to_numpy() if is_numeric else column.to_pandas()
+            if hasattr(values, "cat") and not keep_unused:
+                values = values.cat.remove_unused_categories()
+            table[column.name] = values
     options = {"output": "sparse", "na_action": "raise", "context": {}}
     with WARNINGS_LOCK, warnings.catch_warnings():
         warnings.simplefilter("error", DataMismatchWarning)
         try:
-            return spec.get_model_matrix(X, **options)
-        except (FormulaicError, ValueError, DataMismatchWarning) as error:
-            raise ValueError(f"The formula does not fit the table: {error}") from error
+            return spec.get_model_matrix(
+                pd.DataFrame(table), materializer=TableMaterializer, **options
+            )
+        except Exception as error:  # a formula may run any Python
+            raise ValueError(
+                f"The formula does not fit the table: {_sentence(error)}"
+            ) from error
 
 
 def _category_codes(columns: Any) -> np.ndarray | None:
