@@ -345,15 +345,3 @@ def test_wald_test_terms_joins_the_levels_of_a_category():
     assert found.index == terms
     expected = expected.loc[["Intercept", *terms[1:]], "statistic"]
     np.testing.assert_allclose(found.columns["chi2"], expected, rtol=1e-6)
-
-
-def test_logit_names_a_way_to_fit_separated_classes():
-    table = births().assign(low=lambda table: table.age > 25)
-    with (
-        pytest.warns(xlr.SeparationWarning, match="with FormulaTransformer"),
-        pytest.raises(ValueError, match="with FormulaTransformer"),
-    ):
-        xlr.logit("low ~ age", table)
-    design = xlr.FormulaTransformer("age")
-    model = make_pipeline(design, xlr.FirthLogisticRegression())
-    assert np.isfinite(model.fit(table, table.low)[-1].coef_).all()

@@ -61,10 +61,7 @@ LP_TOLERANCE, MARGIN_ROUNDINGS = 1e-7, 64
 # Cost of a direction per unit of its L1 norm. A constraint with margin zero costs 1.
 NORM_COST = 1e-6
 
-ADVICE = (
-    "Use a finite C, or FirthLogisticRegression (for formulas, with "
-    "FormulaTransformer)."
-)
+ADVICE = "Use a finite C, or FirthLogisticRegression."
 
 
 @dataclass(frozen=True)
