@@ -129,6 +129,14 @@ BAD_PARAMETERS = [
 ]
 
 
+def test_parameters_in_float32_cause_no_warning():
+    numbers = np.asarray([2.0, 1e-4, 0.5], dtype=np.float32)
+    parameters = dict(zip(("C", "tol", "l1_ratio"), numbers))
+    xlr.LogisticRegression(**parameters).fit(X, Y)
+    with pytest.raises(ValueError, match="C must be a number above 0"):
+        xlr.LogisticRegression(C=np.float32(0)).fit(X, Y)
+
+
 @pytest.mark.parametrize(("parameters", "error", "words"), BAD_PARAMETERS)
 def test_bad_parameters_are_refused_with_a_clear_error(parameters, error, words):
     model = xlr.LogisticRegression(**parameters)

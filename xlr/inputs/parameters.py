@@ -114,7 +114,7 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
             elif isinstance(value, str):
                 valid = value in rule.options
             elif isinstance(value, NUMBER_TYPES):
-                number: Any = value
+                number: Any = value.item() if isinstance(value, np.generic) else value
                 is_float = number <= MAX_FLOAT or number == INF  # else a huge integer
                 is_allowed = number != 0 or name != "n_jobs"
                 valid = is_allowed and is_float and rule.low <= number <= rule.high
