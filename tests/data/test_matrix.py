@@ -206,6 +206,14 @@ def test_wrong_codes_of_a_categorical_matrix_are_refused(codes):
         CategoricalMatrix(np.asarray(codes), 2)
     with pytest.raises(ValueError, match="a column for each of n_levels"):
         CategoricalMatrix(np.zeros((3, 1), dtype=int), (2, 2))
+    for wrong in (np.asarray([0, np.nan, 1]), [0.0, 0.5, 1.0]):
+        with pytest.raises(ValueError, match="codes has dtype float64, expected int"):
+            CategoricalMatrix(wrong, 2)
+
+
+def test_categorical_matrix_takes_a_list_of_codes():
+    matrix = CategoricalMatrix([0, 1, 1, -1], 2)
+    np.testing.assert_array_equal(matrix.to_dense().argmax(axis=1), [0, 1, 1, 0])
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])

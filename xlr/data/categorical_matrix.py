@@ -62,8 +62,8 @@ class CategoricalMatrix:
     Raises
     ------
     ValueError
-        If codes are outside of -1 to n_levels - 1, or there is not one number of levels
-        for each column.
+        If codes are not integers from -1 to n_levels - 1, or there is not one number of
+        levels for each column.
 
     Attributes
     ----------
@@ -90,7 +90,13 @@ class CategoricalMatrix:
         *,
         xp: Namespace | None = None,
     ) -> None:
+        codes = codes if arrays.is_foreign(codes) else np.asarray(codes)
         xp = arrays.namespace(codes) if xp is None else xp
+        if not xp.isdtype(codes.dtype, "integral"):
+            raise ValueError(
+                f"codes has dtype {codes.dtype}, expected integers. Convert it, with "
+                "-1 where there is no level."
+            )
         levels = [n_levels] if isinstance(n_levels, int) else [int(n) for n in n_levels]
         codes = codes[:, None] if codes.ndim == 1 else codes
         if codes.ndim != 2 or codes.shape[1] != len(levels) or not levels:
@@ -183,7 +189,8 @@ class CategoricalMatrix:
         """Return X W' + b: (n_rows, m)."""
         xp = self.xp
         coef = xp.astype(coef, self.dtype, copy=False)
-        coef = xp.concat([coef, xp.zeros_like(coef[:, :1])], axis=1)
+        no_level = xp.zeros_like(xp.sum(coef, axis=1, keepdims=True))
+        coef = xp.concat([coef, no_level], axis=1)
         if self._shared is not None:
             return self._sparse.matvec(coef, intercept)
         product = xp.take(coef.T, self.indices[:, 0], axis=0)
