@@ -39,7 +39,7 @@ KIND_NAMES = {
 }
 
 
-def is_foreign(x: object) -> bool:
+def is_foreign(x: object, name: str = "x") -> bool:
     """Return whether ``x`` is an array of a library other than NumPy and SciPy.
 
     If it is, the array stays in its library. scikit-learn's validation reads NumPy
@@ -53,9 +53,9 @@ def is_foreign(x: object) -> bool:
     """
     if is_dask(x):
         raise TypeError(
-            "Dask arrays and tables are for LogisticRegression, LogisticRegressionCV, "
-            "logistic_path, logit and infer, where X must be of Dask, too. Here, pass "
-            "x.compute()."
+            "Only LogisticRegression, LogisticRegressionCV, logistic_path, logit and "
+            "infer accept Dask arrays and tables, and only if X is one. Otherwise, "
+            f"pass {name}.compute()."
         )
     _refuse_unsupported(x)
     if is_sparse(x):

@@ -159,5 +159,5 @@ def test_score_test_refuses_wrong_arguments():
     penalised = xlr.infer(xlr.LogisticRegression().fit(X, y), X, y, keep_data=True)
     with pytest.raises(ValueError, match="this fit is penalised"):
         penalised.score_test(candidates)
-    with pytest.raises(TypeError, match=r"pass x\.compute\(\)"):
+    with pytest.raises(TypeError, match=r"pass X\.compute\(\)"):
         results.score_test(in_chunks(candidates, SIZES))

@@ -73,7 +73,7 @@ def accept(name: str, values: Any) -> Any:
                 f"value. Drop those rows, or fill the entries ({name}.filled)."
             )
         return values
-    is_known = arrays.is_sparse(values) or arrays.is_foreign(values)
+    is_known = arrays.is_sparse(values) or arrays.is_foreign(values, name)
     return values if is_known else native(values)
 
 
