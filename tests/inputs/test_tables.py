@@ -145,6 +145,14 @@ def test_columns_of_dates_are_refused(table):
             xlr.LogisticRegression().fit(table({"age": X[:, 0], "when": values}), y)
 
 
+def test_error_for_dates_says_what_categorical_can_do():
+    _, y = numbers()
+    table = pd.DataFrame({"town": ["Oslo", "Rome", "Bern"] * 20, "when": DAYS})
+    model = xlr.LogisticRegression(categorical="auto")
+    with pytest.raises(ValueError, match=r"'when' of X .* name them in categorical"):
+        model.fit(table, y)
+
+
 def dates_in_disguise():
     """Return tables that hold dates in other dtypes."""
     categories = pd.DataFrame({"age": np.arange(60.0), "when": pd.Categorical(DAYS)})

@@ -117,7 +117,7 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
         logits.
     handle_missing : {'error', 'level'}, default='error'
         Treatment of missing categories. ``'level'`` makes them a further level, the
-        last.
+        last, if the fit sees any.
 
     Attributes
     ----------

@@ -16,7 +16,7 @@ import numpy as np
 
 from xlr import arrays
 from xlr.data import CategoricalMatrix, SplitMatrix
-from xlr.inputs.tables import columns_hold, is_missing, is_table
+from xlr.inputs.tables import columns_hold, is_missing, is_table, native
 from xlr.text import listed, printable, quoted
 
 # A column with more levels, each with a coefficient, is probably an identifier.
@@ -118,8 +118,9 @@ class Encoder:
         if None in values and self.handle_missing == "error":
             raise ValueError(
                 f"{columns_hold([name])} missing values. Drop those rows, impute them "
-                "(sklearn.impute.SimpleImputer), or pass handle_missing='level' to "
-                "give them a level of their own."
+                "(sklearn.impute.SimpleImputer), or fit with handle_missing='level' to "
+                "give them a level of their own. If the fit sees none, add "
+                "handle_unknown='ignore' for predictions."
             )
         position = {level: k for k, level in enumerate(self.levels[name])}
         unknown = [k for k, value in enumerate(values) if value not in position]
@@ -127,10 +128,9 @@ class Encoder:
             unseen = [values[k] for k in np.intersect1d(unknown, value_indices)]
             if unseen:
                 raise ValueError(
-                    f"Column {quoted(name)} of X has the level"
-                    f"{'s' * (len(unseen) > 1)} {listed(unseen)}, which the fit did "
-                    "not see. Pass known levels, or fit with handle_unknown='ignore' "
-                    "to give such rows no level."
+                    f"Column {quoted(name)} of X has levels that the fit did not see: "
+                    f"{listed(unseen, _shown)}. Pass known levels, or fit with "
+                    "handle_unknown='ignore' to give such rows no level."
                 )
         new = [position.get(value, -1) - self.n_dropped for value in values]
         narrow = np.min_scalar_type(-len(position) - 1)
@@ -214,7 +214,7 @@ def find_levels(names: list[str], X: Any) -> dict[str, Levels]:
     found = {}
     for name, column in zip(names, frame.select(names).iter_columns()):
         with _checked(name, column):
-            values = column.unique(maintain_order=True)
+            values = _decoded(column).unique(maintain_order=True)
             found[name] = _to_list(values), table_levels(column)
     return found
 
@@ -244,12 +244,15 @@ def _merged(parts: list[Levels], name: str, with_missing: bool) -> list[Any]:
 
 
 def table_levels(column: Any) -> list[Any] | None:
-    """Return the levels of a categorical column in its order; None for others."""
+    """Return the levels of a column in the order of its dtype; None without one."""
     if isinstance(column, np.ndarray):  # the look-up of its library takes 0.1 ms
         return None
     series = nw.from_native(column, series_only=True, pass_through=True)
-    if not isinstance(getattr(series, "dtype", None), CATEGORICAL_DTYPES):
+    dtype = getattr(series, "dtype", None)
+    if not isinstance(dtype, CATEGORICAL_DTYPES):
         return None
+    if dtype == nw.Categorical and series.implementation.is_polars():
+        return None  # in the order of the rows
     return series.cat.get_categories().to_list()
 
 
@@ -268,6 +271,7 @@ def _factorized(column: nw.Series[Any]) -> tuple[np.ndarray, list[Any]]:
         if (missing := codes < 0).any():
             return np.where(missing, len(values), codes), [*values, None]
         return codes, values
+    column = _decoded(column)
     unique = column.unique(maintain_order=True)
     is_polars = hasattr(native, "to_physical")
     if is_polars and isinstance(column.dtype, CATEGORICAL_DTYPES):
@@ -281,6 +285,17 @@ def _factorized(column: nw.Series[Any]) -> tuple[np.ndarray, list[Any]]:
     old, new = unique.to_list(), range(len(unique))
     codes = column.replace_strict(old, new, return_dtype=nw.Int32).to_numpy()
     return codes, _to_list(unique)
+
+
+def _decoded(column: nw.Series[Any]) -> nw.Series[Any]:
+    """Return a column with the values that PyArrow's dictionaries encode."""
+    if not column.implementation.is_pyarrow():
+        return column
+    return nw.from_native(native(column.to_native()), series_only=True)
+
+
+def _shown(level: Any) -> str:
+    return "missing values" if level is None else quoted(level)
 
 
 def _to_list(values: nw.Series[Any]) -> list[Any]:

@@ -19,12 +19,12 @@ from xlr.text import listed, printable, quoted
 is_table = nw.dependencies.is_into_dataframe
 
 
-def native(values: Any) -> Any:
+def native(values: Any, *, decode: bool = True) -> Any:
     """Return a table or a column in its own library, and anything else unchanged.
 
-    The result has no narwhals wrapper. A batch of PyArrow becomes a table. PyArrow's
-    dictionaries become the values that they encode: NumPy reads the code of a missing
-    value as the last value.
+    The result has no narwhals wrapper. A batch of PyArrow becomes a table. With
+    ``decode``, PyArrow's dictionaries become the values that they encode: NumPy reads
+    the code of a missing value as the last value.
 
     Raises
     ------
@@ -35,7 +35,9 @@ def native(values: Any) -> Any:
     """
     values = nw.to_native(values, pass_through=True)
     if (pyarrow := nw.dependencies.get_pyarrow()) is not None:
-        values = _decoded(values, pyarrow)
+        if isinstance(values, pyarrow.RecordBatch):
+            values = pyarrow.Table.from_batches([values])
+        values = _decoded(values, pyarrow) if decode else values
     if isinstance(nw.from_native(values, pass_through=True), nw.LazyFrame):
         raise TypeError(
             f"A {type(values).__name__} has no numbers until it is computed: call its "
@@ -48,8 +50,6 @@ def _decoded(values: Any, pyarrow: Any) -> Any:
     def plain(dtype: Any) -> Any:
         return dtype.value_type if pyarrow.types.is_dictionary(dtype) else dtype
 
-    if isinstance(values, pyarrow.RecordBatch):
-        values = pyarrow.Table.from_batches([values])
     if isinstance(values, pyarrow.Table):
         fields = [field.with_type(plain(field.type)) for field in values.schema]
         return values.cast(pyarrow.schema(fields))
@@ -60,6 +60,8 @@ def _decoded(values: Any, pyarrow: Any) -> Any:
 
 def accept(name: str, values: Any) -> Any:
     """Return arrays and lists unchanged, and tables without their narwhals wrapper.
+
+    An X keeps PyArrow's dictionaries, which are categories.
 
     Raises
     ------
@@ -74,7 +76,7 @@ def accept(name: str, values: Any) -> Any:
             )
         return values
     is_known = arrays.is_sparse(values) or arrays.is_foreign(values, name)
-    return values if is_known else native(values)
+    return values if is_known else native(values, decode=name != "X")
 
 
 def as_real(values: Any, name: str) -> Array:
@@ -142,6 +144,7 @@ def to_matrix(X: Any) -> Any:
         of_values = [getattr(a, "dtype", b) for a, b in zip(levels, dtypes)]
         has_dates = any(dtype.kind in "mM" for dtype in of_values)
     else:
+        X = native(X)
         dtypes = list(nw.from_native(X).schema.values())
         has_dates = any(dtype.is_temporal() for dtype in dtypes)
     if has_dates:
@@ -158,14 +161,16 @@ def to_matrix(X: Any) -> Any:
     return X.sparse.to_coo()
 
 
-def raise_with_columns(X: Any, error: Exception) -> NoReturn:
+def raise_with_columns(X: Any, error: Exception, categorical: Any) -> NoReturn:
     """Raise ``error``, or an error that names the columns of X that caused it."""
     columns: list[tuple[Any, Any]] = []
     other_way = ""
     if is_table(X):
-        frame = nw.from_native(X)
+        frame = nw.from_native(native(X))
         columns = list(zip(frame.columns, frame.iter_columns()))
         other_way = ", or pass categorical='auto' to xlr.LogisticRegression"
+        if categorical is not None:
+            other_way = ", or name them in categorical"
     elif isinstance(X, np.ndarray | list | tuple) and np.ndim(X) == 2:
         entries = np.asarray(X, dtype=getattr(X, "dtype", object))
         columns = list(enumerate(entries.T))
