@@ -279,13 +279,13 @@ def test_resamples_exclude_classes_without_rows():
 def test_label_with_one_value_is_predicted():
     labels = np.stack([np.zeros(N), np.ones(N)], axis=1)
     model = xlr.MultiLabelLogisticRegression()
-    with pytest.warns(UserWarning, match=r"numbers \[0, 1\] have one value only"):
+    with pytest.warns(UserWarning, match=r"columns \[0, 1\] hold a single value"):
         model.fit(X, labels)
     np.testing.assert_array_equal(model.predict_proba(X), labels)
     assert model.converged_.all()
     assert not model.n_iter_.any()
     weighted = xlr.MultiLabelLogisticRegression(class_weight={0: 0.0})
-    with pytest.warns(UserWarning, match=r"numbers \[0\] have one value only"):
+    with pytest.warns(UserWarning, match=r"columns \[0\] hold a single value"):
         weighted.fit(X, (Y[:, None] > 1) * 1)
     assert weighted.predict(X).all()
 

@@ -220,9 +220,9 @@ def test_estimators_keep_the_digits_of_float32_far_from_zero(estimator):
     exact = X.astype(float) - 1e6
     if isinstance(estimator, xlr.MultiLabelLogisticRegression):
         y = np.column_stack([Y, np.zeros_like(Y), 1 - Y])
-        with pytest.warns(UserWarning, match="one value only"):
+        with pytest.warns(UserWarning, match="a single value"):
             near = estimator.fit(exact, y).predict_proba(exact)
-        with pytest.warns(UserWarning, match="one value only"), warns_of_far_columns():
+        with pytest.warns(UserWarning, match="a single value"), warns_of_far_columns():
             far = estimator.fit(X, y).predict_proba(X)
     else:
         near = estimator.fit(exact, Y).predict_proba(exact)

@@ -143,7 +143,7 @@ def test_multi_label_fit_takes_tables_with_missing_labels(table):
 def test_multi_label_fit_with_labels_of_one_value_keeps_the_others():
     constant = np.stack([Y[:, 0], np.ones(N), np.zeros(N), np.full(N, np.nan)], axis=1)
     model = xlr.MultiLabelLogisticRegression()
-    with pytest.warns(UserWarning, match=r"numbers \[1, 2\].*numbers \[3\] have no"):
+    with pytest.warns(UserWarning, match=r"columns \[1, 2\].*columns \[3\] have no"):
         model.fit(X, constant)
     alone = xlr.MultiLabelLogisticRegression().fit(X, Y[:, :1])
     np.testing.assert_allclose(model.coef_[0], alone.coef_[0], rtol=1e-12)
@@ -171,10 +171,11 @@ def test_multi_label_fit_with_a_separable_label_keeps_the_others():
         (Y[:10], r"y has shape \(10, 5\)"),
         (Y + 1, "y must hold 0, 1 and, for missing entries, NaN only; got 2"),
         (np.full(Y.shape, "a"), "y must hold 0, 1 and NaN only"),
+        ([["a"], ["a", "b"]], r"inhomogeneous part\. For .*MultiLabelBinarizer"),
         (np.full((N, 2), np.nan), "No label in y has an entry"),
     ],
 )
-@pytest.mark.filterwarnings("ignore:The labels with the numbers")
+@pytest.mark.filterwarnings("ignore:Label columns")
 def test_wrong_multi_labels_are_refused(labels, message):
     model = xlr.MultiLabelLogisticRegression()
     with pytest.raises(ValueError, match=message):
@@ -191,7 +192,7 @@ def test_wrong_weights_of_multi_labels_are_refused():
 def test_multi_label_intercept_of_a_label_of_ones_is_infinite_at_any_weights():
     weights = 10 ** RNG.uniform(-4, 4, size=N)
     labels = np.stack([Y[:, 0].astype(float), np.ones(N)], axis=1)
-    with pytest.warns(UserWarning, match=r"numbers \[1\] have one value"):
+    with pytest.warns(UserWarning, match=r"columns \[1\] hold a single value"):
         model = xlr.MultiLabelLogisticRegression().fit(X, labels, weights)
     assert model.intercept_[1] == np.inf
 

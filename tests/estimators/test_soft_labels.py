@@ -228,6 +228,13 @@ def test_wrong_soft_labels_are_refused():
             fit(X, y)
 
 
+@pytest.mark.parametrize("kind", [xlr.LogisticRegression, xlr.LogisticRegressionCV])
+def test_scores_of_soft_labels_are_refused(kind):
+    model = kind().fit(X, SHARES[3].argmax(axis=1))
+    with pytest.raises(ValueError, match="score takes one label for each row; got"):
+        model.score(X, xlr.soft_labels(SHARES[3]))
+
+
 def test_error_for_labels_of_many_columns_advises_soft_labels():
     with pytest.raises(ValueError, match=r"pass xlr\.soft_labels\(y\)"):
         xlr.LogisticRegression().fit(X, SHARES[3])

@@ -83,7 +83,7 @@ def test_duality_gap_of_labels_has_one_entry_per_label():
     X, y = load("wine", standardised=True)
     labels = np.stack([y == 0, y == 1, y < 5], axis=1)
     model = xlr.MultiLabelLogisticRegression(C=0.1, tol=1e-3)
-    with pytest.warns(UserWarning, match="one value"):
+    with pytest.warns(UserWarning, match="a single value"):
         model.fit(X, labels)
     assert model.duality_gap_[2] == 0
     for k in range(2):

@@ -358,6 +358,12 @@ def test_offset_of_one_vs_rest_fits_to_chunks_is_refused():
         model.fit(lazily(X), CODES, offset=np.zeros((N, 3)))
 
 
+def test_score_of_soft_labels_for_chunks_is_refused():
+    model = xlr.LogisticRegression().fit(X, CODES)
+    with pytest.raises(ValueError, match="score takes one label for each row"):
+        model.score(lazily(X), xlr.soft_labels(np.eye(3)[CODES]))
+
+
 def test_dask_tables_in_other_partitions_are_refused(frames):
     _, lazy = frames
     with pytest.raises(ValueError, match=r"y is in 2 chunks and X in 4\..*one table"):

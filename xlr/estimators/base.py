@@ -27,7 +27,7 @@ from xlr.functions import log_sigmoid, log_softmax, sigmoid_pair, softmax
 from xlr.inputs.categories import Encoder
 from xlr.inputs.dask_input import split_like
 from xlr.inputs.features import Features, read_features
-from xlr.inputs.labels import on_host
+from xlr.inputs.labels import on_host, refuse_soft_labels
 from xlr.inputs.weights import check_offset_columns, read_offset
 from xlr.precision import full_precision
 from xlr.text import warn
@@ -547,6 +547,7 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         NotFittedError, ValueError
             As in :meth:`decision_function`, or if lengths differ.
         """
+        refuse_soft_labels(y)
         given = {"y": y, "sample_weight": sample_weight, "offset": offset}
         if arrays.is_dask(X):
             chunks, model = self._prepare_chunks(X, offset)

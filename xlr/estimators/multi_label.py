@@ -346,9 +346,9 @@ def _labels(logits: Array, *, xp: Namespace) -> Array:
 def _warn_of_constant_labels(n_values: np.ndarray) -> None:
     """Warn about labels with one value, or none."""
     sentences = [
-        f"The labels with the numbers {np.nonzero(n_values == n)[0].tolist()} {said}."
+        f"Label columns {np.nonzero(n_values == n)[0].tolist()} {said}."
         for n, said in (
-            (1, "have one value only, which is always predicted"),
+            (1, "hold a single value, which is always predicted"),
             (0, "have no entries; their probabilities will be NaN"),
         )
         if (n_values == n).any()

@@ -73,6 +73,7 @@ def on_host(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _to_numpy(name: str, values: Any) -> Any:
+    refuse_soft_labels(values)
     values = accept("y" if name == "y_true" else name, values)  # scikit-learn's name
     if arrays.is_foreign(values):
         return arrays.to_host(values)
@@ -256,6 +257,15 @@ def soft_labels(P: Any, classes: Any = None) -> SoftLabels:
     return SoftLabels(P, classes)
 
 
+def refuse_soft_labels(y: Any) -> None:
+    """Raise ValueError for soft labels in a score."""
+    if isinstance(y, SoftLabels):
+        raise ValueError(
+            "score takes one label for each row; got soft labels. Repeat the rows, "
+            "once for each class, with its probabilities as sample_weight."
+        )
+
+
 @arrays.quiet()
 def read_soft_labels(
     y: SoftLabels, features: Features, sample_weight: Any
@@ -357,7 +367,10 @@ def read_entries(Y: Any, n_samples: int) -> tuple[Array, Array]:
             allow_empty = {"ensure_min_samples": 0, "ensure_min_features": 0}
             Y = check_array(Y, ensure_all_finite=False, ensure_2d=False, **allow_empty)
         except (TypeError, ValueError) as error:
-            raise ValueError(f"y must hold 0, 1 and NaN only: {error}.") from error
+            raise ValueError(
+                f"y must hold 0, 1 and NaN only: {str(error).rstrip('.')}. For lists "
+                "of labels use sklearn.preprocessing.MultiLabelBinarizer."
+            ) from error
     if Y.ndim != 2 or Y.shape[0] != n_samples or Y.shape[1] == 0:
         raise ValueError(
             f"y has shape {tuple(Y.shape)}, expected ({n_samples}, n_labels): a row "
