@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 import numpy as np
 from scipy import stats
 from sklearn.metrics import precision_recall_curve
-from sklearn.utils import column_or_1d
+from sklearn.utils import check_consistent_length, column_or_1d
 from sklearn.utils._optional_dependencies import check_matplotlib_support
 from sklearn.utils.validation import check_is_fitted
 
@@ -357,10 +357,18 @@ class CoefficientPathDisplay(Display):
 
         Raises
         ------
+        ValueError
+            If there is no such column.
         ImportError
             If matplotlib is not installed.
         """
-        coefs = arrays.to_host(path.coefs)[:, column, :]
+        coefs = arrays.to_host(path.coefs)
+        if column not in range(-coefs.shape[1], coefs.shape[1]):
+            raise ValueError(
+                f"column must be the index of a class, from 0 to {coefs.shape[1] - 1}; "
+                f"got {quoted(column)}."
+            )
+        coefs = coefs[:, column, :]
         names = None if path.feature_names is None else list(path.feature_names)
         df = np.count_nonzero(coefs, axis=1)
         display = cls(path.Cs, coefs, df, names=names, references=path.references)
@@ -553,6 +561,27 @@ class _BinaryDisplay(Display):
         return cls.from_predictions(y, probability, pos_label=pos_label, **kwargs)
 
 
+def _read_predictions(
+    y_true: Any, y_proba: Any, pos_label: Any
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return which labels are the positive class, and its probabilities."""
+    labels = column_or_1d(arrays.to_host(y_true))
+    probability = column_or_1d(arrays.to_host(y_proba))
+    check_consistent_length(labels, probability)
+    positive = labels == pos_label
+    if not positive.any():
+        raise ValueError(
+            f"No label in y_true is pos_label={quoted(pos_label)}. Pass one of its "
+            f"labels: {listed(list(dict.fromkeys(labels.tolist())))}."
+        )
+    if not ((probability >= 0) & (probability <= 1)).all():
+        raise ValueError(
+            f"y_proba has values from {probability.min():.3g} to "
+            f"{probability.max():.3g}, expected 0 to 1. Pass a column of predict_proba."
+        )
+    return positive, probability
+
+
 @dataclass(eq=False, repr=False)
 class CalibrationDisplay(_BinaryDisplay):
     """Observed shares against predicted probabilities, with intervals.
@@ -638,12 +667,12 @@ class CalibrationDisplay(_BinaryDisplay):
         Raises
         ------
         ValueError
-            If there are fewer rows than groups.
+            If there are fewer rows than groups, no label is ``pos_label``, or a
+            probability is not from 0 to 1.
         ImportError
             If matplotlib is not installed.
         """
-        positive = column_or_1d(arrays.to_host(y_true)) == pos_label
-        probability = column_or_1d(arrays.to_host(y_proba))
+        positive, probability = _read_predictions(y_true, y_proba, pos_label)
         if not 1 <= n_bins <= positive.size:
             raise ValueError(
                 f"n_bins must be from 1 to the number of rows, {positive.size}; got "
@@ -761,21 +790,16 @@ class ThresholdDisplay(_BinaryDisplay):
         Raises
         ------
         ValueError
-            If lengths differ, or no label is ``pos_label``.
+            If lengths differ, no label is ``pos_label``, or a probability is not from
+            0 to 1.
         ImportError
             If matplotlib is not installed.
         """
-        labels = column_or_1d(arrays.to_host(y_true))
-        positive = labels == pos_label
-        if not positive.any():
-            raise ValueError(
-                f"No label in y_true is pos_label={quoted(pos_label)}. Pass one of its "
-                f"labels: {listed(list(dict.fromkeys(labels.tolist())))}."
-            )
+        positive, probability = _read_predictions(y_true, y_proba, pos_label)
         if sample_weight is not None:
             sample_weight = arrays.to_host(sample_weight)
         *curves, thresholds = precision_recall_curve(
-            positive, arrays.to_host(y_proba), sample_weight=sample_weight
+            positive, probability, sample_weight=sample_weight
         )
         # The last entries are the end of the curve, where no row is predicted positive.
         precision, recall = (curve[:-1] for curve in curves)

@@ -49,3 +49,8 @@ def test_calibration_display_refuses_wrong_arguments():
         CalibrationDisplay.from_estimator(model, X, y)
     with pytest.raises(ValueError, match="n_bins must be from 1"):
         CalibrationDisplay.from_predictions([0, 1], [0.1, 0.9])
+    with pytest.raises(ValueError, match=r"No label in y_true is pos_label=1\..*'yes'"):
+        CalibrationDisplay.from_predictions(["no", "yes"], [0.1, 0.9], n_bins=2)
+    for logits in ([-2.0, 3.0], [0.5, np.nan]):
+        with pytest.raises(ValueError, match=r"expected 0 to 1\. Pass a column of"):
+            CalibrationDisplay.from_predictions([0, 1], logits, n_bins=2)

@@ -41,8 +41,9 @@ def test_path_display_draws_one_class():
     np.testing.assert_array_equal(display.coefs, path.coefs[:, 2, :])
     assert display.df[-1] == np.count_nonzero(path.coefs[-1, 2])
     assert display.plot(n_labels=0) is display
-    with pytest.raises(IndexError):
-        CoefficientPathDisplay.from_path(path, column=3)
+    for column in (3, "virginica"):
+        with pytest.raises(ValueError, match="index of a class, from 0 to 2; got"):
+            CoefficientPathDisplay.from_path(path, column=column)
 
 
 def test_path_display_draws_a_category_as_one_term():

@@ -89,5 +89,7 @@ def test_threshold_display_refuses_wrong_arguments():
         ThresholdDisplay.from_estimator(MODEL, X, Y, pos_label=7)
     with pytest.raises(ValueError, match="No label in y_true is pos_label=7"):
         ThresholdDisplay.from_predictions(Y, MODEL.predict_proba(X)[:, 1], pos_label=7)
+    with pytest.raises(ValueError, match="expected 0 to 1"):
+        ThresholdDisplay.from_predictions(Y, MODEL.decision_function(X))
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
         ThresholdDisplay.from_predictions(Y[:-1], MODEL.predict_proba(X)[:, 1])
