@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from conftest import to_numpy
 from optional import on_demand
+from sklearn.linear_model import LogisticRegression
 from studies import anes96, fair, sex2, spector
 
 import xlr
@@ -389,6 +390,10 @@ def test_infer_refuses_wrong_arguments():
             xlr.infer(model, X, y, **options)
     with pytest.raises(ValueError, match="not the optimum on these rows"):
         xlr.infer(model, X + 1e-3 * X**2, y)
+    theirs = LogisticRegression(C=1e9).fit(X, y)
+    theirs.coef_ = theirs.coef_ + 0.1
+    with pytest.raises(ValueError, match=r"from_sklearn .* is model\.fit\(X, y\)"):
+        xlr.infer(xlr.LogisticRegression.from_sklearn(theirs), X, y)
     with pytest.raises(ValueError, match="classes"):
         xlr.infer(model, X, y + 1)
     with pytest.raises(TypeError, match="must be one of xlr"):

@@ -224,10 +224,12 @@ def _refuse_other_rows(data: FittedData, gradient: np.ndarray) -> None:
     model, optimality = data.model, float(np.abs(gradient).max())
     reached = max(float(model.tol), getattr(model, "optimality_", 0.0))
     if not optimality <= OPTIMALITY_FACTOR * max(reached, data.objective.rounding**0.5):
+        advice = "Pass the X, y, sample_weight and offset of the fit."
+        if not hasattr(model, "_one_vs_rest"):
+            advice += " If from_sklearn copied it, a more exact fit is model.fit(X, y)."
         raise ValueError(
             "The model is not the optimum on these rows: the gradient of F is "
-            f"{optimality:.3g}, and the fit ended within {reached:.3g}. "
-            "Pass the X, y, sample_weight and offset of the fit."
+            f"{optimality:.3g}, and the tolerance is {reached:.3g}. {advice}"
         )
 
 
