@@ -142,8 +142,8 @@ class FirthLogisticRegression(LinearClassifier):
         y : array of shape (n_samples,)
             Labels: integers, booleans or strings.
         sample_weight : array of shape (n_samples,), default=None
-            Number of times that each row counts. A factor on all weights changes the
-            model: it changes the weight of the penalty.
+            Number of times that each row counts. Multiplying all weights by a constant
+            changes the model, since the penalty is not multiplied.
         offset : array of shape (n_samples,) or (n_samples, n_classes), default=None
             Added to the logits of each row.
 

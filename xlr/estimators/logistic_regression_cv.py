@@ -69,10 +69,10 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
         them from ``fit``, by metadata routing.
     scoring : str or callable, default=None
         A scorer of scikit-learn's, by name or as ``scorer(estimator, X, y)``. None for
-        the mean log-likelihood, ``'neg_log_loss'``, computed on the device of X. Other
-        scorers get the numbers of X on its device in ``fit``, X as given in ``score``,
-        row numbers instead of chunks, and y as a NumPy array. Their estimator returns
-        NumPy arrays.
+        the mean log-likelihood, ``'neg_log_loss'``, computed on the device of X. In
+        ``fit``, any other scorer receives X as an array on its device (for Dask, the
+        row numbers), and y as a NumPy array. The estimator that it receives returns
+        NumPy arrays. ``score`` passes X as given (for Dask, the row numbers).
     solver, tol, max_iter
         As in :class:`LogisticRegression`.
     class_weight : dict or 'balanced', default=None

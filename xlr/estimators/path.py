@@ -131,8 +131,8 @@ def logistic_path(
     l1_ratio : float, default=1.0
         Share of the L1 penalty, above 0.
     penalty_factor, lower, upper, fit_intercept, class_weight, tol, max_iter, n_jobs
-        As in :class:`LogisticRegression`. A path without ``Cs`` needs bounds with zero
-        between them.
+        As in :class:`LogisticRegression`. A path without ``Cs`` needs bounds that
+        include zero.
     verbose : int, default=0
         Above 0, print a line for each model.
     categorical, drop, handle_missing
