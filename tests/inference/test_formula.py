@@ -345,3 +345,9 @@ def test_wald_test_terms_joins_the_levels_of_a_category():
     assert found.index == terms
     expected = expected.loc[["Intercept", *terms[1:]], "statistic"]
     np.testing.assert_allclose(found.columns["chi2"], expected, rtol=1e-6)
+
+
+def test_reference_level_of_polars_does_not_depend_on_the_order_of_rows():
+    table = pl.from_pandas(births()).with_columns(pl.col("race").cast(pl.Categorical))
+    names = [xlr.logit("low ~ race", rows).names for rows in (table, table[::-1])]
+    assert names[0] == names[1]

@@ -413,6 +413,8 @@ def _model_matrix(spec: Any, X: Any, keep_unused: bool = False) -> Any:
     table, code = {}, _code(spec)
     for column in nw.from_native(X).iter_columns():
         if str(column.name) in code:
+            if column.dtype == nw.Categorical and column.implementation.is_polars():
+                column = column.cast(nw.String)  # its levels are in the order of rows
             # polars needs pyarrow for other columns than numbers.
             is_numeric = column.dtype.is_numeric()
             values = column.to_numpy() if is_numeric else column.to_pandas()
