@@ -54,8 +54,8 @@ def is_foreign(x: object, name: str = "x") -> bool:
     if is_dask(x):
         raise TypeError(
             "Only LogisticRegression, LogisticRegressionCV, logistic_path, logit and "
-            "infer accept Dask arrays and tables, and only if X is one. Otherwise, "
-            f"pass {name}.compute()."
+            "infer accept Dask arrays and tables, together with an X of Dask. "
+            f"Otherwise, pass {name}.compute()."
         )
     _refuse_unsupported(x)
     if is_sparse(x):

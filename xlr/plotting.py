@@ -576,8 +576,9 @@ def _read_predictions(
         )
     if not ((probability >= 0) & (probability <= 1)).all():
         raise ValueError(
-            f"y_proba has values from {probability.min():.3g} to "
-            f"{probability.max():.3g}, expected 0 to 1. Pass a column of predict_proba."
+            f"y_proba has values from {np.nanmin(probability):.3g} to "
+            f"{np.nanmax(probability):.3g}, or NaN, expected 0 to 1. Pass a column of "
+            "predict_proba."
         )
     return positive, probability
 

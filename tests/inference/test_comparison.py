@@ -51,7 +51,7 @@ def test_likelihood_ratio_test_refuses_fits_that_are_not_nested():
         (results_of(X[1:, :1], y[1:]), full, "not nested"),
         (results_of(X[:, :1], y, C=1.0), full, "restricted fit is penalised"),
         (part, results_of(X, y, C=1.0), "full fit is penalised"),
-        (part, weighted, "full fit is weighted by class_weight.*without class_weight"),
+        (part, weighted, "full fit has class weights.*without class_weight"),
         (part, xlr.infer(firth, X, y), "full fit has Firth's penalty.*Use wald_test"),
     ]
     for restricted, larger, message in cases:

@@ -151,14 +151,18 @@ def test_logit_on_dask_refuses_wrong_tables():
     lazy = dataframe.from_pandas(births(), npartitions=2)
     with pytest.raises(ValueError, match="names 'lo', and the table has the columns"):
         xlr.logit("lo ~ age", lazy)
-    with pytest.raises(ValueError, match="'age' has missing values in"):
+    with pytest.raises(ValueError, match="'age' is missing or not a number in"):
         xlr.logit("low ~ age", lazy.assign(age=lazy.age.where(lazy.age > 20)))
     with pytest.raises(ValueError, match="All partitions of the table are empty"):
         xlr.logit("low ~ age", lazy[lazy.age > 1000])
 
 
 @pytest.mark.parametrize(
-    "term", ["I(age - age.mean())", "I(age / np.std(age))", "age[0]"]
+    "term",
+    [
+        *("I(age - age.mean())", "I(age / np.std(age))", "age[0]"),
+        *("I(age / (age @ age) ** 0.5)", "I(age / np.vecdot(age, age) ** 0.5)"),
+    ],
 )
 def test_logit_on_dask_refuses_functions_of_whole_columns(term):
     dataframe = pytest.importorskip("dask.dataframe")
@@ -229,15 +233,34 @@ def test_logit_takes_comparisons_as_categories():
 
 
 def test_results_of_a_formula_take_tables_of_any_library():
+    pyarrow = pytest.importorskip("pyarrow")
     table = births()
-    arrow = pytest.importorskip("pyarrow").Table.from_pandas(table)
-    tables = [table, pl.from_pandas(table), arrow]
+    arrow = pyarrow.Table.from_pandas(table)
+    tables = [table, pl.from_pandas(table), arrow, arrow.to_batches()[0]]
     found = [
         xlr.logit("low ~ age * race", fitted).predict(new)
         for fitted in tables
         for new in tables
     ]
-    np.testing.assert_allclose(found, np.tile(found[0], (9, 1)), rtol=1e-12)
+    np.testing.assert_allclose(found, np.tile(found[0], (16, 1)), rtol=1e-12)
+
+
+def test_formulas_keep_the_order_of_dictionaries_and_read_decimals_as_numbers():
+    pyarrow = pytest.importorskip("pyarrow")
+    table = births()
+    table["race"] = pd.Categorical(table.race, sorted(set(table.race), reverse=True))
+    expected = xlr.logit("low ~ age + race", table)
+    arrow = pyarrow.Table.from_pandas(table)
+    ages = arrow["age"].cast(pyarrow.decimal128(38, 10))
+    arrow = arrow.set_column(arrow.column_names.index("age"), "age", ages)
+    for other in (
+        arrow,
+        pl.from_pandas(table).with_columns(pl.col("age").cast(pl.Decimal(38, 10))),
+    ):
+        found = xlr.logit("low ~ age + race", other)
+        if isinstance(other, pyarrow.Table):
+            assert found.names == expected.names
+        np.testing.assert_allclose(found.llf, expected.llf, rtol=1e-6)
 
 
 def test_logit_takes_strings_as_categories():
@@ -295,7 +318,7 @@ def test_logit_refuses_wrong_tables():
     results = xlr.logit("low ~ age + C(race)", table)
     with pytest.raises(ValueError, match="hindu"):
         results.predict(table.assign(race="hindu"))
-    missing = "'age' has missing values in 10 of 300 rows: drop those rows"
+    missing = "'age' is missing or not a number in 10 of 300 rows: drop"
     with pytest.raises(ValueError, match=missing):
         xlr.logit("low ~ age", table.assign(age=table.age[10:]))
     with pytest.raises(TypeError, match="reads the columns of a table"):

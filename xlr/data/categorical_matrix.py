@@ -49,7 +49,7 @@ class CategoricalMatrix:
 
     Parameters
     ----------
-    codes : array of int, (n_rows,) or (n_rows, n_codes)
+    codes : array or list of int, (n_rows,) or (n_rows, n_codes)
         Levels 0, 1, ... of each column; -1 for a row without a level, whose one-hot
         columns are all zero.
     n_levels : int or sequence of int
@@ -90,7 +90,7 @@ class CategoricalMatrix:
         *,
         xp: Namespace | None = None,
     ) -> None:
-        codes = codes if arrays.is_foreign(codes) else np.asarray(codes)
+        codes = codes if arrays.is_foreign(codes, "codes") else np.asarray(codes)
         xp = arrays.namespace(codes) if xp is None else xp
         if not xp.isdtype(codes.dtype, "integral"):
             raise ValueError(
@@ -189,7 +189,7 @@ class CategoricalMatrix:
         """Return X W' + b: (n_rows, m)."""
         xp = self.xp
         coef = xp.astype(coef, self.dtype, copy=False)
-        no_level = xp.zeros_like(xp.sum(coef, axis=1, keepdims=True))
+        no_level = xp.zeros((coef.shape[0], 1), dtype=self.dtype, device=self.device)
         coef = xp.concat([coef, no_level], axis=1)
         if self._shared is not None:
             return self._sparse.matvec(coef, intercept)

@@ -67,7 +67,7 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
           features or classes; with any penalty and bounds. The products read a float32
           copy of a dense float64 X of up to 2^27 numbers; the gradients read X itself.
         - ``'lbfgs'``: quasi-Newton method that starts from the diagonal blocks of the
-          Hessian; for many classes in float32.
+          Hessian; for many classes.
         - ``'gradient-descent'``: the textbook algorithm with a fixed
           ``learning_rate``, on raw columns.
         - ``'proximal-newton'``: Newton's method with an L1 penalty and bounds.

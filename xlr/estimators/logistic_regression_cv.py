@@ -33,7 +33,7 @@ from xlr.estimators.scoring import (
     held_out_scores,
     with_class_labels,
 )
-from xlr.inputs.labels import on_host
+from xlr.inputs.labels import on_host, refuse_soft_labels
 from xlr.inputs.weights import finite_intercepts, read_start
 from xlr.threads import thread_pool
 
@@ -69,10 +69,10 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
         them from ``fit``, by metadata routing.
     scoring : str or callable, default=None
         A scorer of scikit-learn's, by name or as ``scorer(estimator, X, y)``. None for
-        the mean log-likelihood, ``'neg_log_loss'``, computed on the device of X. In
-        ``fit``, any other scorer receives X as an array on its device (for Dask, the
-        row numbers), and y as a NumPy array. The estimator that it receives returns
-        NumPy arrays. ``score`` passes X as given (for Dask, the row numbers).
+        the mean log-likelihood, ``'neg_log_loss'``, computed on the device of X. Other
+        scorers receive an estimator that returns NumPy arrays, y as a NumPy array, and
+        X: on its device in ``fit``, as given in ``score``. For Dask, X is the row
+        numbers.
     solver, tol, max_iter
         As in :class:`LogisticRegression`.
     class_weight : dict or 'balanced', default=None
@@ -246,9 +246,7 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
             features.place(intercept, features.accumulation_dtype),
         )
         scores = np.full(by_fold, np.nan)
-        # Under metadata routing, a scorer takes only the weights that it requests.
-        is_routed = get_config()["enable_metadata_routing"]
-        if self.scoring is None or (self.scoring == "neg_log_loss" and not is_routed):
+        if self.scoring is None or self.scoring == "neg_log_loss":
             scores[usable] = held_out_likelihood(dataset, *held_out)
         else:
             scorer = with_class_labels(self._scorer(), arrays.to_host(dataset.classes))
@@ -371,6 +369,7 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
             Before ``fit``, or if X has other features.
         """
         check_is_fitted(self, "coef_")
+        refuse_soft_labels(y)
         _, metadata = self._routed("score", sample_weight, params)
         classes = arrays.to_host(self.classes_)
         scorer = with_class_labels(self._scorer(), classes)

@@ -132,7 +132,7 @@ class FittedResults:
 
     @contextmanager
     def _fitted_data(
-        self, method: str, two_classes: bool = False, likelihood: bool = False
+        self, method: str, two_classes: bool = False, needs_counts: bool = False
     ) -> Iterator[FittedData]:
         """Yield the fitted data on their device; ``method`` names the caller in errors.
 
@@ -140,17 +140,17 @@ class FittedResults:
         ------
         ValueError
             If the results do not keep the training data, or the method needs two
-            classes or a likelihood.
+            classes or weights that are counts of rows.
         """
         if two_classes and self.equations:
             raise ValueError(
                 f"{method} needs a fit to two classes; these are {len(self.classes)}. "
                 "Fit one class against another."
             )
-        if likelihood and np.isnan(self.llf):
+        if needs_counts and np.isnan(self.llf):
             raise ValueError(
-                f"{method} needs a likelihood, and the fit has none: the weights of "
-                "class_weight are not counts of rows. Fit without class_weight."
+                f"{method} needs weights that are counts of rows, and those of "
+                "class_weight are not. Fit without class_weight."
             )
         if self._data is None:
             raise ValueError(

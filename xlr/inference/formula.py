@@ -109,16 +109,16 @@ class FormulaTransformer(TransformerMixin, BaseEstimator):
                 "out, or call xlr.logit."
             )
         matrix = _fitted_matrix(formula, X)
-        self._spec = matrix.model_spec
-        names = list(self._spec.column_names)
-        self.has_intercept_ = "Intercept" in names
-        self.columns = [name for name in names if name != "Intercept"]
-        if not self.columns:
+        names = list(matrix.model_spec.column_names)
+        columns = [name for name in names if name != "Intercept"]
+        if not columns:
             raise ValueError(
-                f"The right-hand side {quoted(self.formula)} has no columns of X. The "
-                "results of a larger model compare it with the intercept alone: "
-                "llnull, llr and llr_pvalue."
+                f"The right-hand side {quoted(self.formula)} has no columns of X. For "
+                "the model of the intercept alone, see llnull, llr and llr_pvalue of "
+                "the results of a larger model."
             )
+        self._spec, self.columns = matrix.model_spec, columns
+        self.has_intercept_ = "Intercept" in names
         self.n_features_in_ = len(_column_names(X))
         return self.transform(X) if arrays.is_dask(X) else self._split(matrix)
 
@@ -240,8 +240,8 @@ def logit(
         As in R: ``"low ~ age + C(race)"``. The left-hand side names a column of labels.
     data : table of pandas, polars, PyArrow, narwhals or Dask
         Each pass over a table of Dask evaluates the formula again. With splines,
-        ``center`` and ``scale``, the columns that the formula names are loaded into
-        memory once. Other functions must be element-wise, such as ``np.log``.
+        ``poly``, ``center`` and ``scale``, the columns that the formula names are
+        loaded into memory once. Other functions must be element-wise, as ``np.log`` is.
     weights, offset, groups : str or array of shape (n_samples,), default=None
         Names of columns of the table, or their values; see :func:`infer`.
     cov_type : str, default='nonrobust'
@@ -306,19 +306,23 @@ def _parse_formula(formula: str) -> Any:
         raise ImportError("Formulas need formulaic: pip install formulaic.") from error
     try:
         parsed = Formula(formula)
-        if not all(hasattr(term, "factors") for term in getattr(parsed, "rhs", parsed)):
-            raise FormulaicError("'|' separates several designs: join columns by '+'.")
     except FormulaicError as error:
         raise ValueError(
             f"formula={quoted(formula)} cannot be read: {_sentence(error)}"
         ) from error
+    if not all(hasattr(term, "factors") for term in getattr(parsed, "rhs", parsed)):
+        raise ValueError(
+            f"formula={quoted(formula)} cannot be read: '|' separates several "
+            "designs. Join columns by '+'."
+        )
     return parsed
 
 
 def _sentence(error: Exception) -> str:
     """Return the first sentence of formulaic's message.
 
-    An excerpt with the codes of colours, or advice for its own users, may follow.
+    It ends with a period, a line, or a brace. An excerpt with colour codes, or advice
+    for formulaic's own users, may follow.
     """
     return printable(re.split(r"\n|(?<=[.}]) (?=[A-Z])", str(error))[0], 300)
 
@@ -326,7 +330,7 @@ def _sentence(error: Exception) -> str:
 def _fitted_matrix(formula: Any, X: Any) -> Any:
     """Return formulaic's matrix, whose spec has the levels and knots of all rows.
 
-    For a table of Dask it is that of one row.
+    For a table of Dask only the spec is of use: the matrix may be that of one row.
     """
     if not arrays.is_dask(X):
         return _model_matrix(formula, X)
@@ -361,13 +365,17 @@ def _partition_state(formula: Any, part: Any) -> tuple[dict[Any, Any], Any] | No
     return _model_matrix(formula, part).model_spec.encoder_state, part.head(1)
 
 
-def _refuse_whole_columns(formula: Any) -> bool:
-    """Return whether functions learn from all rows and keep what they learned.
+def _refuse_whole_columns(formula: Any) -> set[str]:
+    """Refuse functions of whole columns, which Dask evaluates for each partition.
+
+    Returns
+    -------
+    set of str
+        The functions that keep what they learn from all rows, such as splines.
 
     Raises
     ------
     ValueError
-        If others may depend on all rows: Dask evaluates them for each partition.
     """
     from formulaic.transforms import TRANSFORMS
 
@@ -376,17 +384,20 @@ def _refuse_whole_columns(formula: Any) -> bool:
     kinds = ast.Call | ast.Attribute | ast.Subscript
     nodes = [node for node in ast.walk(tree) if isinstance(node, kinds)]
     names = {ast.unparse(getattr(node, "func", node)) for node in nodes}
+    names |= {"@" for node in ast.walk(tree) if isinstance(node, ast.MatMult)}
     stateful = "__is_stateful_transform__"
     learning = {name for name in names if hasattr(TRANSFORMS.get(name), stateful)}
     for name in sorted(names - learning):
         function = getattr(np, name.removeprefix("np."), None)
-        if not (ROWWISE.fullmatch(name) or isinstance(function, np.ufunc | float)):
+        # The ufuncs with a signature, such as np.matmul, sum over rows.
+        is_ufunc = isinstance(function, np.ufunc) and function.signature is None
+        if not (is_ufunc or isinstance(function, float) or ROWWISE.fullmatch(name)):
             raise ValueError(
                 f"The formula has {quoted(name)}, which may need all rows, and Dask "
                 "evaluates it for each partition. Use center, scale or a spline, add a "
                 "column to the table, or pass X.compute()."
             )
-    return bool(learning)
+    return learning
 
 
 def _code(spec: Any, methods: tuple[str, ...] = ("lookup", "python")) -> str:
@@ -406,7 +417,7 @@ def _model_matrix(spec: Any, X: Any, keep_unused: bool = False) -> Any:
 
     from xlr.inference.materializer import TableMaterializer
 
-    X = native(X)
+    X = native(X, decode=False)
     if not is_table(X):
         name = type(X).__name__
         raise TypeError(f"A formula reads the columns of a table; got {name}.")
@@ -415,9 +426,14 @@ def _model_matrix(spec: Any, X: Any, keep_unused: bool = False) -> Any:
         if str(column.name) in code:
             if column.dtype == nw.Categorical and column.implementation.is_polars():
                 column = column.cast(nw.String)  # its levels are in the order of rows
-            # polars needs pyarrow for other columns than numbers.
-            is_numeric = column.dtype.is_numeric()
-            values = column.to_numpy() if is_numeric else column.to_pandas()
+            if column.dtype == nw.Decimal:  # objects in NumPy
+                column = column.cast(nw.Float64)
+            if column.dtype.is_numeric():  # polars needs pyarrow for others
+                values = column.to_numpy()
+            elif column.implementation.is_pyarrow():  # with the order of its levels
+                values = column.to_native().to_pandas()
+            else:
+                values = column.to_pandas()
             if hasattr(values, "cat") and not keep_unused:
                 values = values.cat.remove_unused_categories()
             table[column.name] = values
@@ -428,6 +444,8 @@ def _model_matrix(spec: Any, X: Any, keep_unused: bool = False) -> Any:
             return spec.get_model_matrix(
                 pd.DataFrame(table), materializer=TableMaterializer, **options
             )
+        except MemoryError:
+            raise
         except Exception as error:  # a formula may run any Python
             raise ValueError(
                 f"The formula does not fit the table: {_sentence(error)}"
@@ -465,5 +483,5 @@ def _read_column(data: Any, name: str, role: str) -> Any:
 
 
 def _column_names(table: Any) -> list[str]:
-    table = table if arrays.is_dask(table) else nw.from_native(table)
+    table = table if arrays.is_dask(table) else nw.from_native(native(table))
     return list(table.columns)

@@ -296,7 +296,7 @@ class HypothesisTests(FittedResults):
                 "is penalised. Fit LogisticRegression with C=inf."
             )
         joint = hypothesis == "joint"
-        with self._fitted_data("score_test", likelihood=True) as data:
+        with self._fitted_data("score_test", needs_counts=True) as data:
             rows, m = _read_candidates(data, exog_extra)
             outputs, size = data.objective.n_outputs, data.objective.output_size
             products, squares = data.sum_rows(

@@ -165,11 +165,13 @@ def infer(
                 f"determined: {estimates.aliased}. Leave them out, or pass "
                 "collinear='nan'."
             )
-        changes: dict[str, Any] = {"llnull": _null_log_likelihood(data)}
+        changes: dict[str, Any] = {}
+        if getattr(model, "class_weight", None):  # the weights are not counts
+            changes["llf"] = np.nan
+        else:
+            changes["llnull"] = _null_log_likelihood(data)
         if isinstance(y, SoftLabels):
             changes["saturated"] = saturated_log_likelihood(data)
-        if getattr(model, "class_weight", None):  # the weights are not counts
-            changes |= {"llf": np.nan, "llnull": np.nan}
         by_default = is_firth and model.converged_ and not data.is_penalised
         is_tried = by_default if profile is None else profile
         if is_tried:
@@ -223,13 +225,14 @@ def _refuse_other_rows(data: FittedData, gradient: np.ndarray) -> None:
     """Raise ValueError if the gradient on these rows exceeds the fit's tolerance."""
     model, optimality = data.model, float(np.abs(gradient).max())
     reached = max(float(model.tol), getattr(model, "optimality_", 0.0))
-    if not optimality <= OPTIMALITY_FACTOR * max(reached, data.objective.rounding**0.5):
+    limit = OPTIMALITY_FACTOR * max(reached, data.objective.rounding**0.5)
+    if not optimality <= limit:
         advice = "Pass the X, y, sample_weight and offset of the fit."
-        if not hasattr(model, "_one_vs_rest"):
-            advice += " If from_sklearn copied it, a more exact fit is model.fit(X, y)."
+        if not hasattr(model, "_one_vs_rest"):  # not fitted by xlr
+            advice += " For a model from from_sklearn, call model.fit(X, y) first."
         raise ValueError(
             "The model is not the optimum on these rows: the gradient of F is "
-            f"{optimality:.3g}, and the tolerance is {reached:.3g}. {advice}"
+            f"{optimality:.3g}, expected at most {limit:.3g}. {advice}"
         )
 
 

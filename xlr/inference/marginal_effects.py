@@ -64,8 +64,8 @@ class MarginalEffects(FittedResults):
         -------
         Table
             The effects (``dy/dx``, ``d(lny)/d(lnx)``, ...), ``std err``, ``z``,
-            ``P>|z|`` and the interval. The errors of coefficients at zero under the L1
-            penalty are NaN.
+            ``P>|z|`` and the interval. Standard errors are NaN for features that the L1
+            penalty sets to zero.
 
         Raises
         ------
@@ -113,8 +113,9 @@ class MarginalEffects(FittedResults):
             effects, jacobian = self._average(rows, method, direct)
         covariance = self._estimates.standardized_covariance
         variance = np.sum(jacobian @ covariance * jacobian, axis=2)
+        # Effects of coefficients at zero under an L1 penalty have no standard error.
         bse = self._standard_errors.reshape(self._n_equations, -1)[:, -len(names) :]
-        variance[np.isnan(bse).all(axis=0) & (variance == 0)] = np.nan  # zero under L1
+        variance[np.isnan(bse).all(axis=0) & (variance == 0)] = np.nan
         standard_errors = np.sqrt(np.maximum(variance, 0)).reshape(-1)
         columns = wald_columns(
             METHODS[method], effects.reshape(-1), standard_errors, alpha

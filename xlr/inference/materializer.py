@@ -13,7 +13,7 @@ from xlr.text import quoted
 
 
 class TableMaterializer(PandasMaterializer):
-    """formulaic's reader of pandas tables, with truth values as categories, as in R."""
+    """formulaic's reader of pandas tables, with booleans as categories, as in R."""
 
     REGISTER_NAME = "xlr"
     REGISTER_INPUTS = ()
@@ -29,6 +29,6 @@ class TableMaterializer(PandasMaterializer):
     ) -> None:
         if n_missing := len(find_nulls(values)):
             raise ValueError(
-                f"{quoted(name)} has missing values in {n_missing} of {self.nrows} "
-                "rows: drop those rows (table.dropna), or impute the values."
+                f"{quoted(name)} is missing or not a number in {n_missing} of "
+                f"{self.nrows} rows: drop those rows, or impute the values."
             )

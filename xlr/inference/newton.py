@@ -223,7 +223,7 @@ def constrained_minimum(
     Z = np.linalg.svd(A)[2][A.shape[0] :].T  # an orthonormal basis of the null space
     w = start + A_pinv @ (c - A @ start)
     value, gradient = value_and_gradient_on_host(objective, w)
-    damping, rejected, hessian = 0.0, False, None
+    damping, hessian = 0.0, None
     for _ in range(MAX_CONSTRAINED_STEPS):
         # 1. Reduced gradient Z'g.
         reduced_gradient = Z.T @ gradient
@@ -240,9 +240,9 @@ def constrained_minimum(
             step = np.full(reduced_gradient.size, np.nan)
         new = w - Z @ step
         new_value, new_gradient = value_and_gradient_on_host(objective, new)
+        new_reduced = Z.T @ new_gradient
+        new_norm = np.abs(Z @ new_reduced).max()
         # 3. Near the optimum, F is flat to within rounding, so the gradient decides.
-        change = reduced_gradient - Z.T @ new_gradient
-        new_norm = np.abs(Z @ (Z.T @ new_gradient)).max()
         rejected = not (new_value <= value or new_norm <= norm / 2)
         if rejected:
             # If all rows are certain, the Hessian vanishes. Damping by the norm of the
@@ -251,10 +251,11 @@ def constrained_minimum(
         else:
             w, value, gradient = new, new_value, new_gradient
             damping = damping / 4 if damping > new_norm / 1e3 else 0.0
+            # 4. The next Hessian: a new one, or a BFGS update (eq. 6.19).
+            change, product = reduced_gradient - new_reduced, hessian @ step
             if objective.term is None:
                 hessian = None
-            elif step @ change > 0:  # eq. 6.19
-                product = hessian @ step
+            elif min(step @ change, step @ product) > 0:
                 hessian -= np.outer(product, product) / (step @ product)
                 hessian += np.outer(change, change) / (step @ change)
     raise FloatingPointError(

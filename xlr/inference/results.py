@@ -167,7 +167,7 @@ class InferenceResults(HypothesisTests, MarginalEffects, RowStatistics):
         n_equations, params = self._n_equations, self._estimates.params
         indices = np.arange(params.size).reshape(n_equations, -1)
         chosen = indices[:, list(map(self.names.index, which))].reshape(-1)
-        with self._fitted_data("profile_conf_int", likelihood=True) as data:
+        with self._fitted_data("profile_conf_int", needs_counts=True) as data:
             lower, upper = profile_ends(data, self._estimates, chosen, alpha)
         columns = {"coef": params[chosen], low: lower, high: upper}
         title = "Profile likelihood intervals"
@@ -305,13 +305,15 @@ def likelihood_ratio_test(
                 "with different columns: their likelihoods cannot be compared. Use "
                 "wald_test, or the P-values of the profile likelihood."
             )
-        if results.is_penalised or np.isnan(results.llf):
-            kind = "penalised" if results.is_penalised else "weighted by class_weight"
-            raise ValueError(
-                f"The {name} fit is {kind}: twice the difference of the "
-                "log-likelihoods has no chi-squared distribution. Fit with C=inf and "
-                "without class_weight."
-            )
+        for is_so, kind, advice in (
+            (results.is_penalised, "is penalised", "with C=inf"),
+            (np.isnan(results.llf), "has class weights", "without class_weight"),
+        ):
+            if is_so:
+                raise ValueError(
+                    f"The {name} fit {kind}: twice the difference of the "
+                    f"log-likelihoods has no chi-squared distribution. Fit {advice}."
+                )
     df = full.effective_df - restricted.effective_df
     same = restricted.nobs == full.nobs and np.array_equal(
         restricted.class_totals, full.class_totals
@@ -332,7 +334,7 @@ def likelihood_ratio_test(
     if only := [name for name in restricted.names if name not in full.names]:
         warn(
             f"Only restricted has the parameter{'s' * (len(only) > 1)} {listed(only)}. "
-            "The test is valid only if the full model contains the restricted one."
+            "Check that full contains restricted: the test is valid only then."
         )
     if robust := {restricted.cov_type, full.cov_type} - {"nonrobust"}:
         warn(

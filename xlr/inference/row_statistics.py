@@ -296,7 +296,7 @@ class RowStatistics(FittedResults):
         """
         check_parameters({"n_groups": n_groups})
         with self._fitted_data(
-            "hosmer_lemeshow", two_classes=True, likelihood=True
+            "hosmer_lemeshow", two_classes=True, needs_counts=True
         ) as data:
             p, y, s = _probabilities_on_host(data)
         order = np.argsort(p[:, 1], kind="stable")

@@ -119,8 +119,8 @@ class Encoder:
             raise ValueError(
                 f"{columns_hold([name])} missing values. Drop those rows, impute them "
                 "(sklearn.impute.SimpleImputer), or fit with handle_missing='level' to "
-                "give them a level of their own. If the fit sees none, add "
-                "handle_unknown='ignore' for predictions."
+                "give them a level of their own. If only new rows have missing values, "
+                "fit with handle_unknown='ignore' too."
             )
         position = {level: k for k, level in enumerate(self.levels[name])}
         unknown = [k for k, value in enumerate(values) if value not in position]
@@ -244,7 +244,11 @@ def _merged(parts: list[Levels], name: str, with_missing: bool) -> list[Any]:
 
 
 def table_levels(column: Any) -> list[Any] | None:
-    """Return the levels of a column in the order of its dtype; None without one."""
+    """Return the levels of a categorical column in its order.
+
+    Other columns have none. Nor has a Categorical of polars, which orders its levels
+    by their first rows.
+    """
     if isinstance(column, np.ndarray):  # the look-up of its library takes 0.1 ms
         return None
     series = nw.from_native(column, series_only=True, pass_through=True)
@@ -252,7 +256,7 @@ def table_levels(column: Any) -> list[Any] | None:
     if not isinstance(dtype, CATEGORICAL_DTYPES):
         return None
     if dtype == nw.Categorical and series.implementation.is_polars():
-        return None  # in the order of the rows
+        return None
     return series.cat.get_categories().to_list()
 
 
@@ -261,23 +265,23 @@ def _factorized(column: nw.Series[Any]) -> tuple[np.ndarray, list[Any]]:
 
     None stands for missing values.
     """
-    native = column.to_native()
-    if _is_pandas_like(native):
-        if hasattr(native, "cat"):
-            codes, index = native.cat.codes.to_numpy(), native.cat.categories
+    stored = column.to_native()
+    if _is_pandas_like(stored):
+        if hasattr(stored, "cat"):
+            codes, index = stored.cat.codes.to_numpy(), stored.cat.categories
         else:
-            codes, index = native.factorize()
+            codes, index = stored.factorize()
         values = index.tolist()
         if (missing := codes < 0).any():
             return np.where(missing, len(values), codes), [*values, None]
         return codes, values
     column = _decoded(column)
     unique = column.unique(maintain_order=True)
-    is_polars = hasattr(native, "to_physical")
+    is_polars = hasattr(stored, "to_physical")
     if is_polars and isinstance(column.dtype, CATEGORICAL_DTYPES):
         unique_codes, codes = (
             series.to_physical().cast(int).fill_null(-1).to_numpy()
-            for series in (unique.to_native(), native)
+            for series in (unique.to_native(), stored)
         )
         value_indices = np.empty(unique_codes.max(initial=-1) + 2, dtype=np.intp)
         value_indices[unique_codes] = np.arange(len(unique_codes))

@@ -73,7 +73,6 @@ def on_host(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _to_numpy(name: str, values: Any) -> Any:
-    refuse_soft_labels(values)
     values = accept("y" if name == "y_true" else name, values)  # scikit-learn's name
     if arrays.is_foreign(values):
         return arrays.to_host(values)

@@ -80,8 +80,8 @@ def class_totals(
     xp = arrays.namespace(weights)
     # A sum is NaN or infinite if a weight is: one transfer shows all errors.
     sums = [xp.sum(weights)]
-    if isinstance(codes, np.ndarray):  # in a third of the time
-        sums = list(np.bincount(codes, weights, n_classes))
+    if isinstance(codes, np.ndarray):  # a third of the time of products
+        sums = list(np.bincount(codes, weights, minlength=n_classes))
     elif codes is not None:
         dtype = weights.dtype
         sums = [weights @ xp.astype(codes == k, dtype) for k in range(n_classes)]

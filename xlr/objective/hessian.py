@@ -115,32 +115,41 @@ class BlockHessian:
 class PooledHessian:
     r"""Estimate of the Hessian of many classes, as large as the block of one class.
 
-    With :math:`h_{ik}` the weighted curvature of row i in class k and
-    :math:`a_k = \sum_i h_{ik} / S`, the block of class k is :math:`a_k G + R`, with the
-    penalty R and one Gram matrix G of all classes,
+    With :math:`h_{ik}` the weighted curvature of row i in class k,
+    :math:`a_k = \sum_i h_{ik} / S` and the centre
+    :math:`m_k = \sum_i h_{ik} z_i / \sum_i h_{ik}`, the block of class k is
 
-    .. math:: G = \sum_{ik} h_{ik} z_i z_i^T / \sum_{ik} h_{ik}
+    .. math::
+        a_k \begin{pmatrix} \Sigma + m_k m_k^T & m_k \\ m_k^T & 1 \end{pmatrix} + R
 
-    It needs one factorisation, where the blocks of a thousand classes need a thousand.
-    Solves are in float32, in which G was summed.
+    with the penalty R, and one covariance :math:`\Sigma` of the rows about the centres,
+    as in linear discriminant analysis. It needs one factorisation, where the blocks of
+    a thousand classes need a thousand. Solves are in float32, in which the covariance
+    was summed.
+
+    Without the centres, L-BFGS takes 31 iterations for 22 on 15,000 x 512 with 100
+    classes, and 99 for 50 on 5,000 x 784 with 10.
 
     Parameters
     ----------
     curvature : array of shape (n_models, n_outputs)
         :math:`a_k`.
-    gram : array of shape (n_models, q, q)
-        G.
-    penalty : array of shape (n_models, q)
+    centres : array of shape (n_models, n_outputs, p) or None
+        :math:`m_k`; None for zeros, without intercept.
+    covariance : array of shape (n_models, p, p)
+        :math:`\Sigma`.
+    penalty : array of shape (n_models, p)
         The diagonal of R, a mean over the classes.
     rounding : float
-        Relative rounding error of G.
+        Relative rounding error of the covariance.
     xp : namespace
     """
 
     def __init__(
         self,
         curvature: Array,
-        gram: Array,
+        centres: Array | None,
+        covariance: Array,
         penalty: Array,
         rounding: float,
         *,
@@ -151,41 +160,56 @@ class PooledHessian:
         # A class has no curvature if the prediction of every row is certain.
         mean = xp.mean(curvature, axis=1, keepdims=True)
         self._curvature = xp.maximum(curvature, rounding * mean)
-        self._gram = gram
+        self._centres = centres
+        self._covariance = covariance
         self._penalty = penalty
-        squares = xp.linalg.diagonal(gram)[:, None, :]
-        diagonal = self._curvature[:, :, None] * squares + penalty[:, None, :]
+        own = self._curvature[:, :, None]
+        squares = xp.linalg.diagonal(covariance)[:, None, :]
+        squares = squares if centres is None else squares + centres**2
+        diagonal = own * squares + penalty[:, None, :]
+        if centres is not None:
+            diagonal = xp.concat([diagonal, own], axis=2)
         diagonal = xp.reshape(diagonal, (curvature.shape[0], -1))
         self.diagonal = _one_if_flat(diagonal, xp=xp)
 
     def select(self, models: np.ndarray) -> PooledHessian:
         """Return the Hessian of some models, by their indices, which may repeat."""
-        terms = self._curvature, self._gram, self._penalty
-        curvature, gram, penalty = (arrays.take(term, models) for term in terms)
-        return PooledHessian(curvature, gram, penalty, self._rounding, xp=self._xp)
+        terms = self._curvature, self._covariance, self._penalty
+        curvature, covariance, penalty = (arrays.take(term, models) for term in terms)
+        centres = self._centres
+        centres = None if centres is None else arrays.take(centres, models)
+        return PooledHessian(
+            curvature, centres, covariance, penalty, self._rounding, xp=self._xp
+        )
 
     def solver(self, added: Array | None) -> Callable[[Array], Array]:
-        """Return a function that solves a_k (G + R / a) x = b, damped relative to G.
+        r"""Return a function that solves with the blocks, damped relative to D.
 
-        The matrix a_k G + R of class k is replaced by one that differs between the
-        classes by a factor only: a is the geometric mean of the smallest and the
-        largest a_k.
+        Without its intercept, which the centre eliminates, the block of class k is
+        :math:`a_k (\Sigma + R / a_k)`. The second factor is the same for all classes,
+        with the geometric mean of the smallest and the largest :math:`a_k`.
         """
-        xp, curvature = self._xp, self._curvature
-        a = xp.sqrt(xp.min(curvature, axis=1) * xp.max(curvature, axis=1))[:, None]
-        gram = xp.astype(self._gram[:, None, :, :], xp.float32)
-        penalty = xp.astype(self._penalty / a, xp.float32)
-        pooled = BlockHessian(gram, penalty, self._rounding, xp=xp)
+        xp, a, centres = self._xp, self._curvature, self._centres
+        mean = xp.sqrt(xp.min(a, axis=1) * xp.max(a, axis=1))[:, None]
+        covariance = xp.astype(self._covariance[:, None, :, :], xp.float32)
+        penalty = xp.astype(self._penalty / mean, xp.float32)
+        pooled = BlockHessian(covariance, penalty, self._rounding, xp=xp)
+        damping = xp.zeros_like(mean)
         if added is not None:
             damping = xp.max(added / self.diagonal, axis=1, keepdims=True)
-            added = xp.astype(damping, xp.float32) * pooled.diagonal
-        solve = pooled.solver(added)
+        solve = pooled.solver(xp.astype(damping, xp.float32) * pooled.diagonal)
 
         def solve_by_class(vector: Array) -> Array:
-            by_class = xp.reshape(vector, (*curvature.shape, -1))
-            by_class = by_class / curvature[:, :, None]
-            solved = solve(xp.astype(by_class, xp.float32))
-            return xp.reshape(xp.astype(solved, vector.dtype), vector.shape)
+            by_class = xp.reshape(vector, (*a.shape, -1))
+            if centres is not None:
+                by_class, total = by_class[:, :, :-1], by_class[:, :, -1]
+                by_class = by_class - centres * total[:, :, None]
+            solved = solve(xp.astype(by_class / a[:, :, None], xp.float32))
+            solved = xp.astype(solved, vector.dtype)
+            if centres is not None:
+                intercept = total / (a * (1 + damping)) - xp.vecdot(centres, solved)
+                solved = xp.concat([solved, intercept[:, :, None]], axis=2)
+            return xp.reshape(solved, vector.shape)
 
         return solve_by_class
 

@@ -34,9 +34,12 @@ from xlr.objective.hessian import (
 )
 from xlr.penalties import NonSmooth, Penalty
 
-# Relative rounding error of F, in machine epsilons of X, and of the dtype of its sum.
-# NumPy adds the rows of several models one by one: 25 were seen with 6,000 rows.
-VALUE_ROUNDINGS, SUM_ROUNDINGS = 16, 64
+# Relative rounding error of F, a sum of many numbers, in machine epsilons of X.
+VALUE_ROUNDINGS = 16
+
+# The same in machine epsilons of the dtype of the sum. NumPy adds the rows of a block
+# one by one if there are several models: 25 were seen with 6,000 rows.
+SUM_ROUNDINGS = 64
 
 # Number of arrays of the size of the logits that a pass has at a time.
 N_TEMPORARIES = 4
@@ -520,23 +523,29 @@ class Objective:
         return BlockHessian(blocks, penalty, rounding, xp=xp)
 
     def pooled_hessian(self, parameters: Array) -> PooledHessian:
-        """Return an estimate with one Gram matrix for all classes, in float32."""
+        """Return an estimate with one covariance for all classes, in float32."""
         xp, p = self.xp, self.n_features
-        total, *sums = self.data.map_reduce(
+        gram, total, *sums = self.data.map_reduce(
             passes.pooled_sums,
             self.loss,
             parameters,
             xp.float32,
+            self.fit_intercept,
             width=max(p, self._width),
             least=4 * p,
         )
-        gram = bordered(*sums, xp=xp) if self.fit_intercept else sums[0]
-        penalty = self.penalty_curvature
-        shape = self.n_models, self.n_outputs, self.output_size
+        whole, centres = xp.sum(total, axis=1)[:, None, None], None
+        covariance = gram / whole
+        if self.fit_intercept:
+            known = xp.where(total > 0, total, xp.ones_like(total))[:, :, None]
+            centres = xp.reshape(sums[0], self._coef_shape) / known
+            shares = centres * (total[:, :, None] / whole)
+            covariance = covariance - xp.matmul(xp.matrix_transpose(shares), centres)
         return PooledHessian(
             total / self.total_weight[:, None],
-            gram / xp.sum(total, axis=1)[:, None, None],
-            xp.mean(xp.reshape(penalty, shape), axis=1),
+            centres,
+            covariance,
+            xp.mean(self.coefficients(self.penalty_curvature), axis=1),
             float(xp.finfo(xp.float32).eps),
             xp=xp,
         )

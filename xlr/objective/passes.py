@@ -172,17 +172,22 @@ def outer_sums(block: Block, U: Array, dtype: Any) -> tuple[Array, Array, Array]
 
 @arrays.compilable
 def pooled_sums(
-    block: Block, loss: Loss, parameters: Array, dtype: Any
+    block: Block, loss: Loss, parameters: Array, dtype: Any, fit_intercept: bool
 ) -> tuple[Array, ...]:
-    """Return the sums of h, (n_models, n_outputs), and :func:`gram_sums` of one class.
+    """Return the sums of h z z' over the classes, of h, and of h z if centres need it.
 
-    Its curvature is the sum of h over the classes.
+    The shapes are (n_models, p, p), (n_models, n_outputs) and (n_columns, p).
     """
     xp = block.xp
     h = curvature(block, loss, parameters).diagonal(xp=xp)
     u = xp.sqrt(xp.sum(h, axis=2, keepdims=True))
     total = xp.sum(h, axis=0, dtype=block.accumulation_dtype)
-    return total, *outer_sums(block, u, dtype)
+    gram, _, _ = outer_sums(block, u, dtype)
+    if not fit_intercept:
+        return gram, total
+    columns = xp.reshape(h, (h.shape[0], -1))
+    sums = block.matrix.transpose_matvec(columns, xp.reshape(total, (-1,)))
+    return gram, total, sums
 
 
 @arrays.compilable

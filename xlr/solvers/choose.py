@@ -18,6 +18,11 @@ DIAGONAL_FACTOR = 4
 HESSIAN_SHARE = 1 / 4
 MIN_ROWS_PER_PARAMETER = 80
 
+# Maximum number of classes for which products in float32 make conjugate gradients the
+# faster: on 5,000 images of 10 classes they take 0.8 of the time of L-BFGS, and with 12
+# to 100 classes 1 to 5 times its time.
+MAX_FLOAT32_CLASSES = 10
+
 # Time of a pass beyond which arithmetic, not calls, dominates an L-BFGS step.
 LONG_PASS = 1e7
 
@@ -86,5 +91,7 @@ def choose(
         return "newton-cholesky"
     # 3. L-BFGS keeps the curvature between classes from step to step; conjugate
     # gradients recompute it in each step.
-    has_blocks = n_outputs > 1 and by_blocks <= by_diagonal and not in_float32
-    return "lbfgs" if has_blocks and one_pass > LONG_PASS else "newton-cg"
+    has_blocks = n_outputs > 1 and by_blocks <= by_diagonal
+    has_fast_products = in_float32 and n_outputs <= MAX_FLOAT32_CLASSES
+    is_lbfgs = has_blocks and not has_fast_products and one_pass > LONG_PASS
+    return "lbfgs" if is_lbfgs else "newton-cg"

@@ -56,7 +56,7 @@ class NewtonCholesky:
     .. math:: w \leftarrow w - t\, (H + \lambda D)^{-1} g
 
     The step size t is 1, except in the first undamped steps, which
-    :func:`~xlr.solvers.steps.newton_step_size` may lengthen.
+    :func:`~xlr.solvers.steps.newton_step_size` adjusts.
 
     A Hessian costs more than a gradient. It is reused, with BFGS corrections, while
     that is faster than computing a new one. On many rows, the first Hessian is that of
@@ -90,8 +90,8 @@ class NewtonCholesky:
             hessian = objective.hessian(w, is_shared=is_shared)
         else:
             hessian = surrogate.hessian(w, Objective.hessian)
-        # A line search takes a pass over the rows. Without its term, the Hessian is not
-        # that of F, and no search relies on it.
+        # A search takes another pass, which is slow over chunks. It relies on
+        # F''(0) = -F'(0), which a term of F that H lacks makes false.
         searches = surrogate is None and objective.data.in_memory
         searches = searches and objective.term is None
         diagnostics = Diagnostics.of(objective, w, start.at)
@@ -137,7 +137,7 @@ class NewtonCholesky:
         has_new_damping = np.count_nonzero(last.damping != state.damping)
         if n_renewed or has_new_damping or solve is None:
             solve, added = _factorised(objective, hessian, last.damping, at.gradient)
-        # 2. Newton step. Far from the minimum, its derivatives may lengthen it.
+        # 2. Newton step. Far from the minimum, the derivatives at its ends adjust it.
         step = -quasi_newton.solve(at.gradient, pairs, solve, xp=xp)
         damped = () if added is None else (xp.vecdot(added * step, step),)
         trial = try_step(objective, at.gradient, w + step, step, *damped)
@@ -145,10 +145,13 @@ class NewtonCholesky:
         searches &= is_fresh & (last.damping == 0)
         if np.count_nonzero(searches):
             size = newton_step_size(trial.derivative_before, trial.derivative_after)
-            searches &= abs(size - 1) >= UNIT_SIZE_TOLERANCE
+            searches &= (size > 0) & (abs(size - 1) >= UNIT_SIZE_TOLERANCE)
             if np.count_nonzero(searches):
                 step = objective.place(np.where(searches, size, 1.0))[:, None] * step
-                trial = try_step(objective, at.gradient, w + step, step, *damped)
+                # The damping of the models that search is zero.
+                sized = try_step(objective, at.gradient, w + step, step, *damped)
+                if sized.is_acceptable(last, objective.value_rounding).all():
+                    trial = sized
         # 3. The step is accepted if F decreases sufficiently (Armijo).
         accept = trial.is_acceptable(last, objective.value_rounding)
         # 4. Damping, from the decrease of F and of its quadratic model: half of

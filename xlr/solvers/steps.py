@@ -225,7 +225,8 @@ def newton_step_size(before: np.ndarray, after: np.ndarray) -> np.ndarray:
     short. Along a Newton step :math:`F''(0) = -F'(0)`. With r = F'(1) / F'(0), the
     quadratic with these derivatives is :math:`F'(0) (1 - t + r t^2)`. Its first root is
     the step size (Nocedal and Wright 2006, *Numerical Optimization*, section 3.5:
-    interpolation). It is 2 at most, also where there is no root.
+    interpolation). It is below 1 if F rises at the end of the step. It is 2 at most,
+    also where there is no root.
     """
     root = np.sqrt(np.maximum(1 - 4 * after / before, 0.0))
     return np.where(before < 0, 2 / (1 + root), 1.0)
