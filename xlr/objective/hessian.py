@@ -127,8 +127,8 @@ class PooledHessian:
     a thousand classes need a thousand. Solves are in float32, in which the covariance
     was summed.
 
-    Without the centres, L-BFGS takes 31 iterations for 22 on 15,000 x 512 with 100
-    classes, and 99 for 50 on 5,000 x 784 with 10.
+    Without the centres, L-BFGS takes 31 iterations instead of 22 on 15,000 x 512 with
+    100 classes, and 99 instead of 50 on 5,000 x 784 with 10.
 
     Parameters
     ----------
