@@ -22,6 +22,7 @@ from xlr.data import CategoricalMatrix, SplitMatrix, fetch
 from xlr.estimators import LogisticRegression
 from xlr.inference.infer import infer
 from xlr.inference.results import InferenceResults
+from xlr.inputs.categories import table_levels
 from xlr.inputs.dask_input import map_partitions, map_partitions_to_array
 from xlr.inputs.tables import is_table, native
 from xlr.text import listed, printable, quoted
@@ -338,7 +339,8 @@ def _fitted_matrix(formula: Any, X: Any) -> Any:
 
     # 1. Functions that learn from all rows, such as splines, need all rows.
     if _refuse_whole_columns(formula):
-        named = [name for name in X.columns if str(name) in _code(formula)]
+        code = _code(formula)
+        named = [name for name in X.columns if str(name) in code]
         return _model_matrix(formula, fetch([X[named]])[0][0])
     # 2. Levels in each partition, and a row.
     state_of = partial(_partition_state, formula)
@@ -424,8 +426,8 @@ def _model_matrix(spec: Any, X: Any, keep_unused: bool = False) -> Any:
     table, code = {}, _code(spec)
     for column in nw.from_native(X).iter_columns():
         if str(column.name) in code:
-            if column.dtype == nw.Categorical and column.implementation.is_polars():
-                column = column.cast(nw.String)  # its levels are in the order of rows
+            if column.dtype == nw.Categorical and table_levels(column) is None:
+                column = column.cast(nw.String)
             if column.dtype == nw.Decimal:  # objects in NumPy
                 column = column.cast(nw.Float64)
             if column.dtype.is_numeric():  # polars needs pyarrow for others
