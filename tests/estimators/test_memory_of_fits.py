@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import gc
+import platform
+import subprocess
+import sys
 import tracemalloc
 import weakref
 
@@ -123,3 +126,25 @@ def test_fit_to_numbers_and_codes_makes_no_copy_of_the_numbers():
     peak = peak_of_a_fit_to_codes(codes, 1000, numbers)
     # A copy in float32 would add 0.4.
     assert numbers.nbytes + peak < 1.6 * (numbers.nbytes + codes.nbytes)
+
+
+PAGES_OF_SECOND_FIT = """
+import resource
+import numpy as np
+import xlr
+
+X = np.random.default_rng(0).standard_normal((100_000, 20), np.float32)
+y = X[:, 0] > 0.5
+for _ in range(2):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    xlr.LogisticRegression(n_jobs=1).fit(X, y)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="glibc's allocator")
+def test_blocks_reuse_memory_in_a_new_process():
+    command = [sys.executable, "-c", PAGES_OF_SECOND_FIT]
+    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    # In pages: a fraction of the 2,000 of X. Without reuse there are several times 2,000.
+    assert int(output) < 500

@@ -112,6 +112,7 @@ class TrainingData:
         self.n_samples = (
             self.max_sample_size if chunks is None else int(chunks.X.shape[0])
         )
+        arrays.keep_block_memory()
         self._block_bytes = arrays.block_bytes(matrix.stored)
         self._slices: dict[tuple[int, int], list[slice]] = {}
         self._all_rows: Block | None = None

@@ -177,6 +177,7 @@ class LinearModel(BaseEstimator):
         width = BLOCK_ARRAYS * coef.shape[0]
         if isinstance(matrix, DenseMatrix) and entries.dtype != accumulation_dtype:
             width += n_features  # rows that are converted
+        arrays.keep_block_memory()
         step, n = max(1, arrays.block_bytes(entries) // (8 * width)), n_rows
         compiles = xp is not numpy_namespace and arrays.compiles(xp)
         if compiles and n <= step and not arrays.is_traced(entries):
