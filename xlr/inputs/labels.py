@@ -134,7 +134,12 @@ def _classes_and_codes(y: Array, *, xp: Namespace) -> tuple[Array, Array]:
                 numbers = numbers + (k + 1) * xp.astype(y == classes[k], xp.uint8)
             if arrays.to_host(xp.all(numbers > 0)):
                 return classes, numbers - 1
-    if xp is numpy_namespace:  # NumPy does not promise the order of its unique_inverse
+    if xp is numpy_namespace:
+        if y.dtype == object:  # hashing takes a tenth of the time of sorting
+            classes = np.unique(np.fromiter(set(y), dtype=object))
+            code_of = {label: code for code, label in enumerate(classes.tolist())}
+            return classes, np.fromiter(map(code_of.__getitem__, y), np.intp, y.size)
+        # NumPy does not promise the order of its unique_inverse.
         return np.unique(y, return_inverse=True)
     return xp.unique_inverse(y)
 
