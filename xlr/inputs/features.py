@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 from scipy.sparse import csr_array, issparse
+from sklearn.base import BaseEstimator
 from sklearn.utils import check_array
 from sklearn.utils.validation import validate_data
 
@@ -32,7 +33,7 @@ from xlr.text import listed, printable
 
 # Type characters of NumPy arrays that need no conversion: float64 and float32; and
 # booleans and integers of one or two bytes, which passes convert block by block.
-PLAIN = "df?bBhH"
+PLAIN_TYPES = "df?bBhH"
 
 
 @dataclass(frozen=True)
@@ -134,8 +135,7 @@ def read_features(
     """
     if chunked and arrays.is_dask(X):
         return _read_chunks(estimator, X, reset=reset)
-    if type(X) is np.ndarray and X.dtype.char in PLAIN and X.ndim == 2 and X.size > 0:
-        # scikit-learn's validation takes longer than the prediction of a row.
+    if type(X) is np.ndarray and _is_plain(X):
         known = getattr(estimator, "n_features_in_", None)
         is_named = hasattr(estimator, "feature_names_in_")
         if reset or (X.shape[1] == known and not is_named):
@@ -243,6 +243,14 @@ def _check_width(estimator: Any, width: int, reset: bool) -> None:
         )
 
 
+def _is_plain(X: np.ndarray) -> bool:
+    """Return whether an X needs neither conversion nor scikit-learn's validation.
+
+    The validation takes longer than the prediction of a row.
+    """
+    return X.dtype.char in PLAIN_TYPES and X.ndim == 2 and X.size > 0
+
+
 def _numbers(estimator: Any, X: Any) -> Any:
     """Return X as a NumPy or sparse CSR matrix of numbers.
 
@@ -257,6 +265,8 @@ def _numbers(estimator: Any, X: Any) -> Any:
             numbers = X if issparse(X) else np.asarray(X)
             if numbers.dtype.kind in "mM":
                 raise ValueError("X holds dates or times")
+        if isinstance(numbers, np.ndarray) and _is_plain(numbers):
+            return numbers
         matrix = check_array(
             numbers,
             input_name="X",
@@ -279,7 +289,11 @@ def _names(estimator: Any, X: Any, *, reset: bool) -> np.ndarray | None:
 
     scikit-learn stores them on a copy: a check that fails changes no estimator.
     """
-    reader = copy.copy(estimator)
+    known = getattr(estimator, "feature_names_in_", None)
+    if not reset and known is not None:
+        if list(getattr(X, "columns", ())) == known.tolist():
+            return known
+    reader = BaseEstimator() if reset else copy.copy(estimator)
     try:
         validate_data(reader, X, reset=reset, skip_check_array=True)
     except ValueError as error:  # it lists names, one a line

@@ -16,7 +16,13 @@ from xlr import arrays
 from xlr.arrays import Array
 from xlr.text import listed, printable, quoted
 
-is_table = nw.dependencies.is_into_dataframe
+
+def is_table(X: Any) -> bool:
+    """Return whether X is a table in memory, of any library that narwhals knows."""
+    # A table of pandas is the most frequent, and the first of these is much faster.
+    return nw.dependencies.is_pandas_dataframe(X) or (
+        nw.dependencies.is_into_dataframe(X)
+    )
 
 
 def native(values: Any, *, decode: bool = True) -> Any:
@@ -34,6 +40,10 @@ def native(values: Any, *, decode: bool = True) -> Any:
         If columns share a name.
     """
     values = nw.to_native(values, pass_through=True)
+    if nw.dependencies.is_pandas_series(values) or (
+        nw.dependencies.is_pandas_dataframe(values) and values.columns.is_unique
+    ):
+        return values  # the checks below take as long as a prediction
     if (pyarrow := nw.dependencies.get_pyarrow()) is not None:
         if isinstance(values, pyarrow.RecordBatch):
             values = pyarrow.Table.from_batches([values])
@@ -130,8 +140,9 @@ def check_n_rows(name: str, shape: tuple[int, ...], n_samples: float) -> None:
 def to_matrix(X: Any) -> Any:
     """Return the numbers of a native table: NumPy's, or CuPy's for cuDF.
 
-    Sparse columns of pandas become a sparse matrix. Other tables of pandas are returned
-    unchanged: scikit-learn reads them and their missing values.
+    Sparse columns of pandas become a sparse matrix. Tables of pandas with columns of
+    other types than NumPy's numbers are returned unchanged: scikit-learn reads them and
+    their missing values.
 
     Raises
     ------
@@ -153,7 +164,9 @@ def to_matrix(X: Any) -> Any:
         return X.to_cupy()
     if not nw.dependencies.is_pandas_like_dataframe(X):
         return np.asarray(X)
-    if not dtypes or not all(hasattr(dtype, "fill_value") for dtype in dtypes):
+    if all(isinstance(dtype, np.dtype) and dtype.kind in "fiu" for dtype in dtypes):
+        return X.to_numpy()
+    if not all(hasattr(dtype, "fill_value") for dtype in dtypes):
         return X
     if len(set(dtypes)) > 1:  # scikit-learn fails on numbers and truth values
         common = np.result_type(*(dtype.subtype for dtype in dtypes))
