@@ -183,7 +183,8 @@ def _projected_newton(problem: Problem, point: Point) -> tuple[Point, bool]:
         sizes = (end - u[free]) / direction[free]
     # Rounded up, so that the first coordinate reaches its end exactly by the clip.
     first_size = min(1.0, (1 + 1e-15) * np.nanmin(sizes, initial=1.0))
-    for step_size in np.unique(first_size**STEP_SIZE_POWERS)[::-1]:
+    sizes = set((first_size**STEP_SIZE_POWERS).tolist())
+    for step_size in sorted(sizes, reverse=True):
         new = problem.at(np.clip(u + step_size * direction, lower, upper))
         if problem.rise(point, new) < 0:
             return new, bool(problem.free(new.u)[free].all())
