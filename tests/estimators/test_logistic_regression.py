@@ -11,6 +11,7 @@ from problems import load, objective
 from scipy.sparse import csr_array
 from sklearn.base import clone
 from sklearn.exceptions import DataConversionWarning
+from sklearn.metrics import accuracy_score
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -31,6 +32,25 @@ def sklearn_fit(X, y, sample_weight=None, **parameters):
 
 
 # -- agreement with scikit-learn -------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [bool, np.uint8, np.int32, np.float16, np.float64])
+def test_score_takes_weights_of_any_dtype(dtype):
+    model, labels = xlr.LogisticRegression().fit(X, Y), np.roll(Y, 30)
+    weights = (100 * np.linspace(0, 1.2, len(Y))).astype(dtype)
+    expected = accuracy_score(labels, model.predict(X), sample_weight=weights * 1.0)
+    assert model.score(X, labels, weights) == pytest.approx(expected, rel=1e-12)
+
+
+def test_score_refuses_wrong_weights():
+    model = xlr.LogisticRegression().fit(X, Y)
+    for wrong in (np.ones(1), np.ones((len(Y), 1))):
+        with pytest.raises(ValueError, match="one weight for each row"):
+            model.score(X, Y, wrong)
+    with pytest.raises(ValueError, match="negative"):
+        model.score(X, Y, -np.ones(len(Y)))
+    with pytest.raises(ValueError, match="must hold real numbers"):
+        model.score(X, Y, np.full(len(Y), "a"))
 
 
 @pytest.mark.parametrize("n_classes", [2, 3])

@@ -146,5 +146,5 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 def test_blocks_reuse_memory_in_a_new_process():
     command = [sys.executable, "-c", PAGES_OF_SECOND_FIT]
     output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    # In pages: a fraction of the 2,000 of X. Without reuse there are several times 2,000.
+    # In pages. X has 2,000; without reuse there are several times as many.
     assert int(output) < 500

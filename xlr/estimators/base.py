@@ -28,7 +28,12 @@ from xlr.inputs.categories import Encoder
 from xlr.inputs.dask_input import split_like
 from xlr.inputs.features import Features, read_features
 from xlr.inputs.labels import on_host, refuse_soft_labels
-from xlr.inputs.weights import check_offset_columns, read_offset
+from xlr.inputs.weights import (
+    check_offset_columns,
+    class_totals,
+    place_weights,
+    read_offset,
+)
 from xlr.precision import full_precision
 from xlr.text import warn
 
@@ -570,18 +575,14 @@ def _right_weight(
     """Return the weight of the rows whose label is predicted, and of all rows."""
     from sklearn.metrics import accuracy_score
 
-    if np.shape(X)[0] == 0:  # an empty chunk
+    if (n_rows := np.shape(X)[0]) == 0:  # an empty chunk
         return np.zeros(()), np.zeros(())
-    weights = 1.0 if sample_weight is None else sample_weight
-    given = {"y_true": y, "y_pred": model.predict(X, offset), "sample_weight": weights}
+    given = {"y_true": y, "y_pred": model.predict(X, offset), "weights": sample_weight}
     given = on_host(given)
-    weights = np.broadcast_to(given["sample_weight"], given["y_pred"].shape)
-    if (smallest := np.min(weights)) < 0:
-        raise ValueError(
-            f"sample_weight contains negative values (the smallest is {smallest}). "
-            "Weights must be zero or positive."
-        )
-    if not np.any(weights):
+    rows = Features(np.empty((n_rows, 0)), numpy_namespace, "cpu", None)
+    weights = place_weights(given.pop("weights"), rows)
+    (total,) = class_totals(weights)
+    if total == 0:
         return np.zeros(()), np.zeros(())
-    right = accuracy_score(**given | {"sample_weight": weights}, normalize=False)
-    return np.asarray(float(right)), np.asarray(np.sum(weights), dtype=np.float64)
+    right = accuracy_score(**given, sample_weight=weights, normalize=False)
+    return np.asarray(float(right)), np.asarray(total)

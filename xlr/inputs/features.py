@@ -290,9 +290,8 @@ def _names(estimator: Any, X: Any, *, reset: bool) -> np.ndarray | None:
     scikit-learn stores them on a copy: a check that fails changes no estimator.
     """
     known = getattr(estimator, "feature_names_in_", None)
-    if not reset and known is not None:
-        if list(getattr(X, "columns", ())) == known.tolist():
-            return known
+    if not reset and known is not None and list(getattr(X, "columns", ())) == [*known]:
+        return np.asarray(known)
     reader = BaseEstimator() if reset else copy.copy(estimator)
     try:
         validate_data(reader, X, reset=reset, skip_check_array=True)
