@@ -295,3 +295,12 @@ def test_penalty_parameters_without_effect_are_named():
         model = xlr.LogisticRegression(C=np.inf, max_iter=3, **parameters)
         with pytest.warns(UserWarning, match=f"{name}.* has no effect"):
             model.fit(X, y)
+
+
+@pytest.mark.parametrize("parameters", [{"l1_ratio": 1.0}, {"lower": -0.3}])
+def test_softmax_intercepts_sum_to_zero(parameters):
+    X, y = load("wine", True)
+    weights = {0: 1, 1: 5, 2: 0.2}
+    model = xlr.LogisticRegression(class_weight=weights, **parameters).fit(X + 3, y)
+    assert abs(model.coef_.sum(axis=0)).max() > 0.01
+    assert abs(model.intercept_.sum()) < 1e-12

@@ -41,6 +41,18 @@ def needs_the_new_attributes():
 
 
 @pytest.mark.usefixtures("needs_the_new_attributes")
+def test_cv_scores_of_float32_data_agree_with_sklearn():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(48, 4)).astype(np.float32)
+    y = (2 * X @ rng.normal(size=(4, 3)) + rng.gumbel(size=(48, 3))).argmax(axis=1)
+    expected = sklearn_fit(X.astype(float), y, Cs=[1e3], cv=3)
+    model = xlr.LogisticRegressionCV(Cs=[1e3], cv=3).fit(X, y)
+    # float32's eps as a bound on the probabilities would give a fold -2.17.
+    assert expected.scores_.min() < -4
+    np.testing.assert_allclose(model.scores_, expected.scores_, rtol=1e-3)
+
+
+@pytest.mark.usefixtures("needs_the_new_attributes")
 @pytest.mark.parametrize(
     ("name", "weighted"), [("breast_cancer", True), ("wine", False)]
 )

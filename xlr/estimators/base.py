@@ -110,7 +110,7 @@ def log_probabilities(
 def class_codes(logits: Array, *, xp: Namespace) -> Array:
     """Return the codes of the most probable classes: (n_rows,)."""
     if logits.shape[1] == 1:
-        logits = xp.concat([xp.zeros_like(logits), logits], axis=1)
+        return xp.astype(logits[:, 0] > 0, xp.int32)
     return xp.argmax(logits, axis=1)
 
 
@@ -396,7 +396,7 @@ def chunk_by_chunk(method: Method) -> Method:
     @functools.wraps(method)
     def predict(self: Any, X: Array, offset: Any = None) -> Array:
         given = () if offset is None else (offset,)
-        if not arrays.is_dask(X):
+        if isinstance(X, np.ndarray) or not arrays.is_dask(X):
             with arrays.current_device(X):
                 return method(self._snapshot(), X, *given)
         chunks, model = self._prepare_chunks(X, offset)

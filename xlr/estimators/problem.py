@@ -149,7 +149,8 @@ class Problem:
 
         ``_intercept_rounding``, in the accumulation dtype, is the rounding error of the
         intercepts, which exceeds the logits where columns are far from zero. Softmax
-        coefficients are centred over the classes, where the penalty is least.
+        coefficients are centred over the classes, where the penalty is least, and so
+        are the intercepts.
 
         Raises
         ------
@@ -165,6 +166,10 @@ class Problem:
         rounded = xp.astype(coef, dtype)
         if self.scaler is not None:
             intercept = intercept - xp.astype(rounded, coef.dtype) @ self.scaler.mean
+            if self.objective.loss.shift_invariant:
+                by_class = xp.reshape(intercept, (-1, self.objective.n_outputs))
+                by_class = by_class - xp.mean(by_class, axis=1, keepdims=True)
+                intercept = xp.reshape(by_class, intercept.shape)
         intercept_rounded = xp.astype(intercept, dtype)
         self._refuse_infinite(rounded, intercept_rounded)
         fitted = {

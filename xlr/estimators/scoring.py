@@ -69,11 +69,12 @@ def _held_out_loss(
 ) -> tuple[Array, Array]:
     """Return the weighted sums of the losses, (n_folds, n_models), and the weights.
 
-    No probability is below eps, as in scikit-learn's ``log_loss``.
+    No probability is below eps of the widest dtype, as in scikit-learn's
+    ``LogisticRegressionCV``.
     """
     xp, dtype = block.xp, block.matrix.dtype
-    info = xp.finfo(dtype)
-    max_loss, max_logit = -math.log(float(info.eps)), float(info.max)
+    max_logit = float(xp.finfo(dtype).max)
+    max_loss = -math.log(float(xp.finfo(block.accumulation_dtype).eps))
     numbers, sums = np.arange(counts.shape[0]), []
     for fold in range(coef.shape[0]):
         ids = np.repeat(numbers, counts[:, fold])
