@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from scipy import stats
@@ -29,19 +29,17 @@ class ChiSquaredTest(NamedTuple):
     """
 
     statistic: Any
-    df: int
+    df: float
     pvalue: Any
 
     @classmethod
-    def of(cls, statistic: Any, df: int) -> ChiSquaredTest:
+    def of(cls, statistic: Any, df: float) -> Self:
         """Return the test of a statistic, with its P-value."""
         pvalue = stats.chi2.sf(statistic, df)
         return cls(statistic, df, pvalue if np.ndim(pvalue) else float(pvalue))
 
     @classmethod
-    def from_quadratic_form(
-        cls, x: np.ndarray, covariance: np.ndarray
-    ) -> ChiSquaredTest:
+    def from_quadratic_form(cls, x: np.ndarray, covariance: np.ndarray) -> Self:
         """Test x = 0 by x' V^-1 x, for stacks of x and V; NaN for a singular V."""
         with arrays.quiet():
             root = np.sqrt(np.diagonal(covariance, 0, -2, -1))

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
 
 from xlr import arrays
+from xlr.inference.fitted_results import ChiSquaredTest
 from xlr.inference.hypotheses import HypothesisTests
 from xlr.inference.marginal_effects import MarginalEffects
 from xlr.inference.newton import profile_ends
@@ -231,7 +230,7 @@ class InferenceResults(HypothesisTests, MarginalEffects, RowStatistics):
         return replace(table, title="Odds ratios", index=names, columns=columns)
 
 
-class LikelihoodRatioTest(NamedTuple):
+class LikelihoodRatioTest(ChiSquaredTest):
     """Likelihood-ratio test of two nested fits.
 
     Attributes
@@ -243,10 +242,6 @@ class LikelihoodRatioTest(NamedTuple):
     pvalue : float
         P-value under a chi-squared distribution with ``df`` degrees of freedom.
     """
-
-    statistic: float
-    df: float
-    pvalue: float
 
 
 def likelihood_ratio_test(
@@ -341,9 +336,7 @@ def likelihood_ratio_test(
             "The likelihood-ratio test assumes a correct model and independent rows, "
             f"and ignores cov_type={listed(sorted(robust))}. Use full.wald_test."
         )
-    statistic, df = max(0.0, float(statistic)), float(round(df))
-    pvalue = float(stats.chi2.sf(statistic, df))
-    return LikelihoodRatioTest(statistic, df, pvalue)
+    return LikelihoodRatioTest.of(max(0.0, float(statistic)), float(round(df)))
 
 
 def summary_col(
