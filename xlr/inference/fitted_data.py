@@ -105,7 +105,7 @@ class LikelihoodProfile(NamedTuple):
     upper: np.ndarray
 
 
-@dataclass(frozen=True)
+@dataclass
 class Estimates:
     """Estimates and their covariance, on the host.
 

@@ -184,11 +184,8 @@ class FittedResults:
         if profile is not None:
             statistic, lower, upper = profile
             if alpha != PROFILE_ALPHA:
-                all_indices = np.arange(params.size)
                 with self._fitted_data(f"alpha={alpha:g}") as data:
-                    lower, upper = profile_ends(
-                        data, self._estimates, all_indices, alpha
-                    )
+                    lower, upper = profile_ends(data, self._estimates, alpha)
             columns = {"coef": params, "std err": standard_errors, "chi2": statistic}
             columns["P>chi2"] = stats.chi2.sf(statistic, 1)
             columns |= zip(interval_columns(alpha), (lower, upper))

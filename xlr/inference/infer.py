@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -165,22 +164,20 @@ def infer(
                 f"determined: {estimates.aliased}. Leave them out, or pass "
                 "collinear='nan'."
             )
-        changes: dict[str, Any] = {}
         if getattr(model, "class_weight", None):  # the weights are not counts
-            changes["llf"] = np.nan
+            estimates.llf = np.nan
         else:
-            changes["llnull"] = _null_log_likelihood(data)
+            estimates.llnull = _null_log_likelihood(data)
         if isinstance(y, SoftLabels):
-            changes["saturated"] = saturated_log_likelihood(data)
+            estimates.saturated = saturated_log_likelihood(data)
         by_default = is_firth and model.converged_ and not data.is_penalised
         is_tried = by_default if profile is None else profile
         if is_tried:
             try:
-                changes["profile"] = profile_parameters(data, estimates)
+                estimates.profile = profile_parameters(data, estimates)
             except FloatingPointError:
                 if profile:
                     raise
-        estimates = replace(estimates, **changes)
         notes = _notes(data, estimates, cov_type == "cluster")
         if is_tried and estimates.profile is None:
             notes.append(

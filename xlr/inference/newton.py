@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.special import ndtri
@@ -274,7 +274,7 @@ def value_and_gradient_on_host(
 
 def profile_parameters(data: FittedData, estimates: Estimates) -> LikelihoodProfile:
     """Return likelihood-ratio tests and intervals of all reported parameters."""
-    ends = profile_ends(data, estimates, np.arange(estimates.params.size))
+    ends = profile_ends(data, estimates)
     objective, start = data.objective, data.standardized_params
     minimum, _ = value_and_gradient_on_host(objective, start)
     values = [
@@ -288,8 +288,8 @@ def profile_parameters(data: FittedData, estimates: Estimates) -> LikelihoodProf
 def profile_ends(
     data: FittedData,
     estimates: Estimates,
-    chosen: np.ndarray,
     alpha: float = PROFILE_ALPHA,
+    chosen: Any = slice(None),
 ) -> np.ndarray:
     r"""Return ends of profile-likelihood intervals: (2, n_chosen).
 
@@ -303,10 +303,10 @@ def profile_ends(
     data : FittedData
         Data of a fit without a penalty, or with Firth's.
     estimates : Estimates
-    chosen : ndarray of int of shape (n_chosen,)
-        Indices of the reported parameters.
     alpha : float
         One minus the level.
+    chosen : ndarray of int of shape (n_chosen,)
+        Indices of the reported parameters; all by default.
 
     Returns
     -------
@@ -360,10 +360,9 @@ def profile_ends(
             f"{MAX_PROFILE_ITERATIONS} fits."
         )
 
-    rows, params = data.parameter_map.matrix, estimates.params
-    standard_errors = estimates.standard_errors
+    each = data.parameter_map.matrix, estimates.params, estimates.standard_errors
     ends = [
-        [end(rows[j], params[j], sign * standard_errors[j]) for j in chosen]
-        for sign in (-1, 1)
+        [end(row, estimate, -error), end(row, estimate, error)]
+        for row, estimate, error in zip(*(values[chosen] for values in each))
     ]
-    return np.asarray(ends)
+    return np.asarray(ends).T

@@ -167,7 +167,7 @@ class InferenceResults(HypothesisTests, MarginalEffects, RowStatistics):
         indices = np.arange(params.size).reshape(n_equations, -1)
         chosen = indices[:, list(map(self.names.index, which))].reshape(-1)
         with self._fitted_data("profile_conf_int", needs_counts=True) as data:
-            lower, upper = profile_ends(data, self._estimates, chosen, alpha)
+            lower, upper = profile_ends(data, self._estimates, alpha, chosen)
         columns = {"coef": params[chosen], low: lower, high: upper}
         title = "Profile likelihood intervals"
         return Table(title, which * n_equations, columns, self.equations)
