@@ -295,48 +295,38 @@ class HypothesisTests(FittedResults):
                 "A score test starts from the maximum of the likelihood, and this fit "
                 "is penalised. Fit LogisticRegression with C=inf."
             )
-        joint = hypothesis == "joint"
+        joint, equations = hypothesis == "joint", self._n_equations
         with self._fitted_data("score_test", needs_counts=True) as data:
             rows, m = _read_candidates(data, exog_extra)
-            outputs, size = data.objective.n_outputs, data.objective.output_size
-            products, squares = data.sum_rows(
+            score, *products = data.sum_rows(
                 _score_sums,
                 joint,
-                width=max(m, outputs * (size + m * joint)),
+                width=max(m, data.objective.n_parameters + equations * m * joint),
                 least=CANDIDATE_ROWS,
                 per_row=rows,
             )
-        if not np.isfinite(products).all():
+        if not np.isfinite(score).all():
             raise ValueError(
                 "exog_extra contains NaN or infinity. Pass finite numbers."
             )
-        # 1. Sums of c'Hz and c'Hc for each test.
-        equations = self._n_equations
-        score, products = products[:equations], products[equations:]
-        products = products.reshape(equations, outputs, -1, m)
-        squares = squares.reshape(equations, equations, 1, m)
-        order, n_tests, df = "eozm->meoz", m, equations
-        if joint:
-            squares = products[:, outputs - equations :, size:]
-            order, n_tests, df = "eozm->emoz", 1, equations * m
-            score = score.reshape(df, 1)
-        cross, candidate_information = (
-            np.einsum(order, part).reshape(n_tests, df, -1)
-            for part in (products[:, :, :size], squares)
+        # 1. Sums of c'Hz and c'Hc, stacked over the tests.
+        order = "epm->emp" if joint else "epm->mep"
+        score = score.reshape(1, -1) if joint else score.T
+        n_tests, df = score.shape
+        cross, total = (
+            np.einsum(order, part.reshape(equations, -1, m)).reshape(n_tests, df, -1)
+            for part in products
         )
         # 2. The variance of the scores, given the estimates of the model.
-        inverse_hessian = self._estimates.inverse_hessian
-        explained = cross @ inverse_hessian @ np.swapaxes(cross, 1, 2)
-        variance = candidate_information - explained
+        explained = cross @ self._estimates.inverse_hessian @ np.swapaxes(cross, 1, 2)
+        variance = total - explained
         # 3. The statistics.
-        total, partial_information = (
-            np.diagonal(part, 0, 1, 2) for part in (candidate_information, variance)
-        )
-        is_collinear = partial_information <= MIN_PARTIAL_INFORMATION * total
+        own, unexplained = (np.diagonal(part, 0, 1, 2) for part in (total, variance))
+        is_collinear = unexplained <= MIN_PARTIAL_INFORMATION * own
         variance[is_collinear.any(axis=1)] = np.nan
         if not joint:
-            return ChiSquaredTest.from_quadratic_form(score.T, variance)
-        test = ChiSquaredTest.from_quadratic_form(score[:, 0], variance[0])
+            return ChiSquaredTest.from_quadratic_form(score, variance)
+        test = ChiSquaredTest.from_quadratic_form(score[0], variance[0])
         if np.isnan(test.statistic):
             raise ValueError(
                 "Features of exog_extra are collinear with each other or with those in "
@@ -413,17 +403,15 @@ def _on_device(xp: Any, device: Any, candidates: Any) -> Array:
 
 def _score_sums(
     block: Block, loss: Loss, parameters: Array, joint: bool, candidates: Array
-) -> tuple[Array, Array]:
-    """Return products of the candidates with r, with H z and with themselves.
+) -> tuple[Array, ...]:
+    """Return products of the candidates with r, with H z and with H c: (..., m).
 
-    r has a column for each equation. z has all features of the model, and of the
-    candidates if ``joint``. The shapes are (n_products, m) and (n_pairs, m).
+    r has a column for each equation. c are the candidates if ``joint``, else the
+    candidate itself.
     """
     xp, widest, outputs = block.xp, block.accumulation_dtype, loss.n_outputs
     block = block._replace(matrix=block.matrix.astype(widest))
-    C, Z = as_matrix(candidates).astype(widest), design(block, loss, parameters)
-    if joint:
-        Z = xp.concat([Z, C.to_dense()], axis=1)
+    C = as_matrix(candidates).astype(widest)
     eta = passes.logits(block, loss, parameters)
     s = xp.astype(block.weights, widest)
     _, gradient = loss.value_and_gradient(eta, block.labels, xp=xp)
@@ -431,7 +419,12 @@ def _score_sums(
     H = loss.curvature(eta, block.labels, xp=xp).product(identity, xp=xp)
     first = int(outputs > 1)  # the scores of all classes sum to zero: skip the first
     H = (s[:, :, None] * H)[:, first:, :]
-    parts = [-s * gradient[:, 0, first:], H[..., None] * Z[:, None, None, :]]
-    columns = xp.concat([xp.reshape(p, (s.shape[0], -1)) for p in parts], axis=1)
-    squares = C.sandwich_diagonal(xp.reshape(H[:, :, first:], (s.shape[0], -1)))
-    return C.transpose_matvec(columns), squares
+    own = H[:, :, first:]
+    columns = [
+        -s * gradient[:, 0, first:],
+        H[..., None] * design(block, loss, parameters)[:, None, None, :],
+        own[..., None] * C.to_dense()[:, None, None, :] if joint else own,
+    ]
+    score, cross, own = (xp.reshape(part, (s.shape[0], -1)) for part in columns)
+    total = (C.transpose_matvec if joint else C.sandwich_diagonal)(own)
+    return C.transpose_matvec(score), C.transpose_matvec(cross), total
