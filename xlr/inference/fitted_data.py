@@ -25,7 +25,6 @@ from xlr.estimators.regularisation import read_regularisation
 from xlr.inputs.categories import table_levels
 from xlr.inputs.features import Features
 from xlr.text import quoted, term_of
-from xlr.threads import ThreadPool
 
 
 class ParameterMap(NamedTuple):
@@ -89,20 +88,7 @@ class ParameterMap(NamedTuple):
         return self.to_reported(np.eye(self.n_outputs * size)).T
 
 
-class LikelihoodProfile(NamedTuple):
-    """Likelihood-ratio tests and profile intervals of the reported parameters.
-
-    Attributes
-    ----------
-    statistic : ndarray of shape (n_reported,)
-        Likelihood-ratio statistics of the hypotheses that a parameter is zero.
-    lower, upper : ndarray of shape (n_reported,)
-        Ends of the intervals of level 0.95; infinite where there is no end.
-    """
-
-    statistic: np.ndarray
-    lower: np.ndarray
-    upper: np.ndarray
+Profile = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 @dataclass
@@ -133,7 +119,9 @@ class Estimates:
         Whether negative eigenvalues of the covariance were set to zero.
     llnull, saturated : float
         Log-likelihoods of the intercepts alone, and of the saturated model.
-    profile : LikelihoodProfile or None
+    profile : tuple of ndarrays of shape (n_reported,), or None
+        Likelihood-ratio statistics of the hypotheses that a parameter is zero, and the
+        lower and upper ends of intervals of level 0.95, infinite where there is none.
     """
 
     params: np.ndarray
@@ -147,7 +135,7 @@ class Estimates:
     was_indefinite: bool = False
     llnull: float = np.nan
     saturated: float = 0.0
-    profile: LikelihoodProfile | None = None
+    profile: Profile | None = None
 
     @property
     def standard_errors(self) -> np.ndarray:
@@ -162,13 +150,13 @@ class FittedData:
     ----------
     model : estimator
     dataset : LabelledDataset
-    problem : Problem
-        Problem in standardized units.
     reference : int
         Index of the reference class.
 
     Attributes
     ----------
+    problem : Problem
+        Problem in standardized units.
     objective : Objective
         Objective of the model, with its penalty.
     parameter_map : ParameterMap
@@ -192,10 +180,9 @@ class FittedData:
         Estimates, in the order of the solver.
     """
 
-    def __init__(
-        self, model: Any, dataset: LabelledDataset, problem: Problem, reference: int
-    ) -> None:
-        self.model, self.dataset, self.problem = model, dataset, problem
+    def __init__(self, model: Any, dataset: LabelledDataset, reference: int) -> None:
+        self.model, self.dataset = model, dataset
+        self.problem = problem = _problem(model, dataset)
         self.objective = objective = problem.objective
         self.is_firth = objective.term is not None
         scaler: Any = problem.scaler
@@ -259,16 +246,23 @@ class FittedData:
         return list(map(self.on_host, sums))
 
 
+def _problem(model: Any, dataset: LabelledDataset) -> Problem:
+    """Return the problem of a fitted model, in standardized units."""
+    if isinstance(model, FirthLogisticRegression):
+        return firth_problem(dataset, float(model.C))
+    is_cv = isinstance(model, LogisticRegressionCV)
+    C = float(model.C_ if is_cv else model.C)
+    l1_ratio = float(model.l1_ratio_ if is_cv else model.l1_ratio)
+    penalty = read_regularisation(model, l1_ratio, C, dataset.features)
+    return Problem(
+        dataset, dataset.spec, C=C, regularisation=penalty, standardized=True
+    )
+
+
 def read_fitted_data(
-    model: Any,
-    features: Features,
-    y: Any,
-    sample_weight: Any,
-    offset: Any,
-    reference: Any,
-    pool: ThreadPool,
+    model: Any, features: Features, y: Any, reference: Any, *rows: Any
 ) -> FittedData:
-    """Read the training data of a fit.
+    """Read the training data of a fit; ``rows`` are weights, offset and thread pool.
 
     Raises
     ------
@@ -280,10 +274,8 @@ def read_fitted_data(
     if stored is not None:
         mean, std = (features.place(stored[i, :], None) for i in range(2))
         statistics = ColumnStatistics(features.xp.ones_like(mean[0]), mean, std)
-    rows = features, y, sample_weight, offset, pool
-    dataset = read_dataset(
-        model, *rows, statistics=statistics, takes_soft_labels=not is_firth
-    )
+    options: Any = {"statistics": statistics, "takes_soft_labels": not is_firth}
+    dataset = read_dataset(model, features, y, *rows, **options)
     classes = arrays.to_host(dataset.classes).tolist()
     fitted_classes = arrays.to_host(model.classes_).tolist()
     if classes != fitted_classes:
@@ -304,17 +296,7 @@ def read_fitted_data(
             f"reference must be one of the classes, {quoted(classes)}; got "
             f"{quoted(reference)}."
         )
-    if is_firth:
-        problem = firth_problem(dataset, float(model.C))
-    else:
-        is_cv = isinstance(model, LogisticRegressionCV)
-        C = float(model.C_ if is_cv else model.C)
-        l1_ratio = float(model.l1_ratio_ if is_cv else model.l1_ratio)
-        penalty = read_regularisation(model, l1_ratio, C, dataset.features)
-        problem = Problem(
-            dataset, dataset.spec, C=C, regularisation=penalty, standardized=True
-        )
-    return FittedData(model, dataset, problem, classes.index(reference))
+    return FittedData(model, dataset, classes.index(reference))
 
 
 def check_model(model: Any) -> None:

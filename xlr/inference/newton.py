@@ -10,7 +10,7 @@ import numpy as np
 from scipy.special import ndtri
 
 from xlr import arrays
-from xlr.inference.fitted_data import Estimates, FittedData, LikelihoodProfile
+from xlr.inference.fitted_data import Estimates, FittedData, Profile
 from xlr.objective import Aliased, Objective, find_aliased, information
 
 # Bound on the L1 norm of the last Newton step, in standardized units. The relative
@@ -272,9 +272,9 @@ def value_and_gradient_on_host(
     return float(arrays.to_host(evaluation.value)[0]), gradient
 
 
-def profile_parameters(data: FittedData, estimates: Estimates) -> LikelihoodProfile:
+def profile_parameters(data: FittedData, estimates: Estimates) -> Profile:
     """Return likelihood-ratio tests and intervals of all reported parameters."""
-    ends = profile_ends(data, estimates)
+    lower, upper = profile_ends(data, estimates)
     objective, start = data.objective, data.standardized_params
     minimum, _ = value_and_gradient_on_host(objective, start)
     values = [
@@ -282,7 +282,7 @@ def profile_parameters(data: FittedData, estimates: Estimates) -> LikelihoodProf
         for row in data.parameter_map.matrix
     ]
     statistic = 2 * data.total_weight * np.maximum(np.asarray(values) - minimum, 0)
-    return LikelihoodProfile(statistic, *ends)
+    return statistic, lower, upper
 
 
 def profile_ends(
