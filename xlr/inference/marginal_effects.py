@@ -103,12 +103,7 @@ class MarginalEffects(FittedResults):
         if dummy:
             with self._fitted_data("get_margeff(dummy=True)") as data:
                 direct = _dummies(data)
-        is_overall = isinstance(at, str) and at == "overall"
-        if is_overall:
-            with self._fitted_data("get_margeff") as data:
-                rows = data.objective.data
-        else:
-            rows = self._rows_at(at)
+        rows = self._rows_at(at)
         with arrays.current_device(rows.matrix.stored):
             effects, jacobian = self._average(rows, method, direct)
         covariance = self._estimates.standardized_covariance
@@ -120,12 +115,16 @@ class MarginalEffects(FittedResults):
         columns = wald_columns(
             METHODS[method], effects.reshape(-1), standard_errors, alpha
         )
+        is_overall = isinstance(at, str) and at == "overall"
         title = "Average marginal effects" if is_overall else "Marginal effects"
         groups = self.classes if self.equations else []
         return Table(title, names * effects.shape[0], columns, groups)
 
     def _rows_at(self, at: Any) -> TrainingData:
-        """Return the rows of ``at`` with standardized columns, on the host."""
+        """Return the rows of ``at`` with standardized columns.
+
+        They are on the host, except the training data.
+        """
         if not isinstance(at, str):
             features = read_features(self._reader, at, reset=False)
             rows = arrays.to_host(features.matrix.to_dense()).astype(np.float64)
@@ -133,8 +132,9 @@ class MarginalEffects(FittedResults):
             rows = np.zeros((1, self._parameter_map.mean.size))
         else:
             with self._fitted_data("get_margeff") as data:
-                raw = data.dataset.spec.data
-                total, weight = raw.map_reduce(_sums_of_columns)
+                if at == "overall":
+                    return data.objective.data
+                total, weight = data.dataset.spec.data.map_reduce(_sums_of_columns)
                 rows = arrays.to_host(total / weight[:, None]).astype(np.float64)
         if not np.isfinite(rows).all():
             raise ValueError("at contains NaN or infinity. Pass finite numbers.")

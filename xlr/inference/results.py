@@ -182,27 +182,22 @@ class InferenceResults(HypothesisTests, MarginalEffects, RowStatistics):
         alpha : float, default=0.05
             One minus the level of the intervals.
         """
-        classes = [printable(label) for label in self.classes]
         pvalue = "NA (penalised)" if self.is_penalised else f"{self.llr_pvalue:.4g}"
-        nobs, df_model, df_resid, effective_df = (
-            f"{round(value, 2):.12g}"
-            for value in (self.nobs, self.df_model, self.df_resid, self.effective_df)
-        )
         facts = {
             "Model": self._model,
-            "Classes": ", ".join(classes),
+            "Classes": ", ".join(map(printable, self.classes)),
             "Solver": self._solver,
             "Converged": str(self.converged),
             "Covariance": self.cov_type,
-            "No. observations": nobs,
-            "Df model": df_model,
-            "Df residuals": df_resid,
+            "No. observations": f"{round(self.nobs, 2):.12g}",
+            "Df model": f"{round(self.df_model, 2):.12g}",
+            "Df residuals": f"{round(self.df_resid, 2):.12g}",
             "Log-likelihood": f"{self.llf:.5g}",
             "Null log-likelihood": f"{self.llnull:.5g}",
             "LR statistic": f"{self.llr:.5g}",
             "LR P-value": pvalue,
             "McFadden R-squared": f"{self.prsquared:.4f}",
-            "Effective df": effective_df,
+            "Effective df": f"{round(self.effective_df, 2):.12g}",
             "AIC": f"{self.aic:.6g}",
             "BIC": f"{self.bic:.6g}",
         }
@@ -210,9 +205,10 @@ class InferenceResults(HypothesisTests, MarginalEffects, RowStatistics):
         title = "Logistic regression"
         if self.is_firth:
             title = "Logistic regression with Firth's penalty"
-        elif len(classes) > 2:
-            against = classes[self._parameter_map.reference]
-            title = f"Multinomial logistic regression, against {against}"
+        elif self.equations:
+            title = (
+                f"Multinomial logistic regression, against {printable(self.reference)}"
+            )
         table = self.coefficients(alpha)
         return replace(table, title=title, facts=facts, notes=self.notes)
 

@@ -18,7 +18,6 @@ from xlr.functions import log_sigmoid, log_softmax, sigmoid, softmax
 from xlr.inference.covariance import square_root
 from xlr.inference.fitted_data import FittedData
 from xlr.inference.fitted_results import ChiSquaredTest, FittedResults
-from xlr.inference.table import interval_columns
 from xlr.inputs.parameters import check_option, check_parameters
 from xlr.losses import Loss
 from xlr.objective import passes
@@ -428,32 +427,28 @@ class RowStatistics(FittedResults):
         ValueError
             If X has other features than the fit, or anything is not finite.
         """
-        interval_columns(alpha)  # checks the level
-        reader, n = copy.copy(self._reader), len(self.classes)
+        check_parameters({"alpha": alpha})
+        reader = copy.copy(self._reader)
         reader._has_offset = False  # the logits of the root have no offset
         eta = reader.decision_function(X, offset)
         # The logits of a root of the covariance, in place of the coefficients.
         root = square_root(self._estimates.standardized_covariance)
         raw = self._parameter_map.to_raw(root.T)
         reader.coef_, reader.intercept_ = map(np.concatenate, raw)
-        variance_of = partial(_variance_of_logits, self._parameter_map.n_outputs)
+        K, n = self._parameter_map.n_outputs, len(self.classes)
+        variance_of = partial(_variance_of_logits, K)
         with arrays.current_device(eta), arrays.quiet(), full_precision(eta):
-            V, xp = reader._map_logits(variance_of, X), arrays.namespace(eta)
-            creation = {"dtype": eta.dtype, "device": arrays.device_of(eta)}
+            xp, V = arrays.namespace(eta), reader._map_logits(variance_of, X)
+            if K == 1:  # the first of two classes has the logit 0
+                eta = xp.stack([xp.zeros_like(eta), eta], axis=1)
             # The log-odds of each class, and their derivatives in the logits.
-            if self.equations:
-                identity = xp.eye(n, **creation)
-                other_logits = xp.where(
-                    identity > 0, xp.full_like(identity, -xp.inf), eta[:, None, :]
-                )
-                log_q = log_softmax(other_logits)
-                # max(other_logits) - max(log_q) is their logsumexp, which the array API
-                # lacks.
-                log_odds = eta - xp.max(other_logits, axis=2) + xp.max(log_q, axis=2)
-                jacobian = identity - xp.exp(log_q)
-            else:
-                jacobian = xp.asarray([[-1.0], [1.0]], **creation)
-                log_odds = eta[:, None] * jacobian[:, 0]
+            identity = xp.eye(n, dtype=eta.dtype, device=arrays.device_of(eta))
+            other_logits = eta[:, None, :] + xp.log(1 - identity)
+            log_q = log_softmax(other_logits)
+            # max(other_logits) - max(log_q) is their logsumexp, which the array API
+            # lacks.
+            log_odds = eta - xp.max(other_logits, axis=2) + xp.max(log_q, axis=2)
+            jacobian = (identity - xp.exp(log_q))[:, :, -K:]
             se = xp.sqrt(xp.sum(xp.matmul(jacobian, V) * jacobian, axis=2))
             proba, half_width = sigmoid(log_odds), -float(ndtri(alpha / 2)) * se
             return ProbabilityInterval(
