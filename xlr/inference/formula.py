@@ -463,13 +463,11 @@ def _category_codes(columns: Any) -> np.ndarray | None:
         Columns without stored zeros.
     """
     n_rows, n_levels = columns.shape
-    rows = columns.indices
-    if n_levels < 2 or not (columns.data == 1).all():
-        return None
-    if np.bincount(rows, minlength=n_rows).max() > 1:
+    is_indicator = (columns.data == 1).all() and columns.getnnz(axis=1).max() < 2
+    if n_levels < 2 or not is_indicator:
         return None
     codes = np.full(n_rows, -1, dtype=np.int32)
-    codes[rows] = np.repeat(np.arange(n_levels), np.diff(columns.indptr))
+    codes[columns.indices] = np.repeat(np.arange(n_levels), columns.getnnz(axis=0))
     return codes
 
 

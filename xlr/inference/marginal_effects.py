@@ -172,7 +172,7 @@ class MarginalEffects(FittedResults):
         loss, j = loss_of(len(self.classes)), np.arange(mean.size)
         K = loss.n_outputs
         w = self._estimates.standardized_params.reshape(K, -1)
-        columns = np.stack([mean, np.ones(j.size)])[:, direct] / scale[direct]
+        columns = np.stack([mean / scale, 1 / scale, *w[:, : j.size]])[:, direct]
         parameters, columns = (
             arrays.move(
                 part, xp=data.xp, device=data.device, dtype=data.accumulation_dtype
@@ -222,8 +222,8 @@ def _effect_sums(
     """Return sums over the rows: of G and effects, and of their derivatives times z.
 
     ``direct`` are the columns with effects in each row, (n_rows, d, K), and ``columns``
-    their means and 1 in standardized units. The derivatives of their effects are A z,
-    and B in addition for the coefficients of the column.
+    their means, 1 and coefficients in standardized units. The derivatives of their
+    effects are A z, and B in addition for the coefficients of the column.
     """
     xp, matrix, takes_log = block.xp, block.matrix, method.startswith("ey")
     # 1. Derivatives: dA_kl / d eta_m = A_km ([k = l] - p_l) - p_k A_lm.
@@ -237,22 +237,20 @@ def _effect_sums(
     # 2. Columns with effects in each row.
     if direct.size:
         ids = arrays.move(direct, xp=xp, device=matrix.device)
-        coef = xp.reshape(xp.astype(parameters, matrix.dtype), (loss.n_outputs, -1))
-        z, w = matrix.take_columns(ids).to_dense(), xp.take(coef, ids, axis=1).T
-        mean, one = (xp.astype(columns[i, :], matrix.dtype) for i in range(2))
+        columns = xp.astype(columns, matrix.dtype)
+        mean, one, w = columns[0, :], columns[1, :, None], columns[2:, :].T
+        x = (matrix.take_columns(ids).to_dense() + mean)[..., None]
     if method.endswith("ex"):
-        x = (z + mean)[..., None, None]
-        B = G[:, None, :, :] * x
-        A = xp.permute_dims(xp.matmul(w, dG), (0, 2, 1, 3)) * x
+        B = G[:, None, :, :] * x[..., None]
+        A = xp.permute_dims(xp.matmul(w, dG), (0, 2, 1, 3)) * x[..., None]
         effects, derivatives = [G, xp.sum(B * w[:, None, :], axis=-1), B], [dG, A]
     elif direct.size:
 
-        def evaluate_at(value: Array) -> tuple[Array, ...]:
-            change = (value - z)[..., None]
+        def evaluate_after(change: Array) -> tuple[Array, ...]:
             V, G, *_ = _derivatives(eta[:, None, :] + change * w, takes_log, xp=xp)
             return V, G, G * change[..., None]
 
-        V, A, B = (b - a for a, b in zip(evaluate_at(-mean), evaluate_at(one - mean)))
+        V, A, B = (b - a for a, b in zip(evaluate_after(-x), evaluate_after(one - x)))
         effects, derivatives = [G, V, B], [dG, A]
     # 3. Weighted sums, and products with the rows z.
     R, S = (
