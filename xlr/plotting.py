@@ -263,11 +263,10 @@ class InfluenceDisplay(Display):
         ImportError
             If matplotlib is not installed.
         """
-        influence = results.get_influence()
-        leverage = arrays.to_host(influence.hat_matrix_diag)
-        residual = arrays.to_host(influence.resid_studentized)
-        distance = arrays.to_host(influence.cooks_distance)
-        return cls(leverage, residual, distance, results.effective_df).plot(**kwargs)
+        rows = results.get_influence()
+        shown = rows.hat_matrix_diag, rows.resid_studentized, rows.cooks_distance
+        display = cls(*map(arrays.to_host, shown), results.effective_df)
+        return display.plot(**kwargs)
 
     def _draw(self, ax: Axes, *, n_labels: int = 5, **kwargs: Any) -> None:
         top = float(self.distance.max())

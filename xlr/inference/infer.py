@@ -279,8 +279,8 @@ def _null_log_likelihood(data: FittedData) -> float:
         if not data.is_firth and objective.data.offset is None:
             shares = data.class_totals / data.total_weight
             return float(data.class_totals @ np.log(shares))
-        position = np.arange(null.size) % objective.output_size
-        A = np.eye(null.size)[position < objective.n_features]
+        is_coef = np.arange(null.size) % objective.output_size < objective.n_features
+        A = np.eye(null.size)[is_coef]
         # The intercepts of the fit compensate for an offset far from zero.
         null = constrained_minimum(objective, data.standardized_params, A).parameters
     return NewtonStep(data.with_estimates(null)).log_likelihood

@@ -114,10 +114,8 @@ class NewtonStep:
         hessian, outputs = self._hessian, self.data.objective.n_outputs
         if self.data.objective.loss.shift_invariant:
             free_in_all = self.data.free.reshape(outputs, -1).all(axis=0)
-            null_space_curvature = np.diag(
-                np.where(free_in_all, np.diagonal(self._gram) / outputs, 0.0)
-            )
-            hessian = hessian + np.tile(null_space_curvature, (outputs, outputs))
+            curvature = np.diag(free_in_all * np.diagonal(self._gram) / outputs)
+            hessian = hessian + np.tile(curvature, (outputs, outputs))
         inverse, free_block = np.zeros_like(hessian), np.ix_(self.free, self.free)
         scale = np.sqrt(np.diagonal(hessian)[self.free])
         scaled_inverse = np.linalg.inv(hessian[free_block] / scale / scale[:, None])

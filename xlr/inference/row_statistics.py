@@ -306,21 +306,18 @@ class RowStatistics(FittedResults):
         ends = np.stack([below - s, np.maximum(below - s, below - 1)], axis=1)
         quantile_ranks = (below[-1] - 1) * np.linspace(0, 1, n_groups + 1)
         edges = np.unique(np.interp(quantile_ranks, ends.reshape(-1), np.repeat(p, 2)))
-        group_ids = np.clip(np.searchsorted(edges, p) - 1, 0, edges.size - 2)
-        occurring, group_ids = np.unique(group_ids, return_inverse=True)
-        n_groups = occurring.size
-        if n_groups < 3:
+        group_ids = np.searchsorted(edges[1:-1], p)
+        # 2. Observed and expected counts of the groups with rows.
+        counts = np.stack([np.bincount(group_ids, part) for part in (s, s * y, s * p)])
+        total, observed, expected = counts[:, counts[0] > 0]
+        if total.size < 3:
             raise ValueError(
                 "The Hosmer-Lemeshow test needs three groups, and the probabilities "
-                f"leave {n_groups}: too many rows have the same probability."
+                f"leave {total.size}: too many rows have the same probability."
             )
-        # 2. Observed and expected counts.
-        total, observed, expected = (
-            np.bincount(group_ids, part, n_groups) for part in (s, s * y, s * p)
-        )
         variance = expected * (1 - expected / total)
         statistic = float(np.sum((observed - expected) ** 2 / variance))
-        return ChiSquaredTest.of(statistic, n_groups - 2)
+        return ChiSquaredTest.of(statistic, total.size - 2)
 
     def get_influence(self) -> Influence:
         """Return the leverage, residuals, Cook's distance and dfbetas of each row.
