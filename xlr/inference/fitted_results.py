@@ -180,15 +180,14 @@ class FittedResults:
         """
         params, standard_errors = self._estimates.params, self._standard_errors
         columns = wald_columns("coef", params, standard_errors, alpha)
-        profile = self._estimates.profile
-        if profile is not None:
-            statistic, lower, upper = profile
+        if self._estimates.profile is not None:
+            statistic, *ends = self._estimates.profile
             if alpha != PROFILE_ALPHA:
                 with self._fitted_data(f"alpha={alpha:g}") as data:
-                    lower, upper = profile_ends(data, self._estimates, alpha)
+                    ends = list(profile_ends(data, self._estimates, alpha))
             columns = {"coef": params, "std err": standard_errors, "chi2": statistic}
             columns["P>chi2"] = stats.chi2.sf(statistic, 1)
-            columns |= zip(interval_columns(alpha), (lower, upper))
+            columns |= zip(interval_columns(alpha), ends)
         names, groups = self.names * self._n_equations, self.equations
         return Table(
             "Coefficients", names, columns, groups, references=self._references

@@ -119,6 +119,7 @@ class FormulaTransformer(TransformerMixin, BaseEstimator):
                 "the results of a larger model."
             )
         self._spec, self.columns = matrix.model_spec, columns
+        self.n_features = len(columns)  # as of an encoder
         self.has_intercept_ = "Intercept" in names
         self.n_features_in_ = len(_column_names(X))
         return self.transform(X) if arrays.is_dask(X) else self._split(matrix)
@@ -194,11 +195,6 @@ class FormulaTransformer(TransformerMixin, BaseEstimator):
         return np.asarray(self.columns, dtype=object)
 
     # -- methods of an encoder, for models of a formula --------------------------------
-
-    @property
-    def n_features(self) -> int:
-        """Return the number of columns of the design."""
-        return len(self.columns)
 
     @property
     def references(self) -> list[str]:
