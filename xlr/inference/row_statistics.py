@@ -436,16 +436,18 @@ class RowStatistics(FittedResults):
         variance_of = partial(_variance_of_logits, K)
         with arrays.current_device(eta), arrays.quiet(), full_precision(eta):
             xp, V = arrays.namespace(eta), reader._map_logits(variance_of, X)
-            if K == 1:  # the first of two classes has the logit 0
-                eta = xp.stack([xp.zeros_like(eta), eta], axis=1)
-            # The log-odds of each class, and their derivatives in the logits.
             identity = xp.eye(n, dtype=eta.dtype, device=arrays.device_of(eta))
-            other_logits = eta[:, None, :] + xp.log(1 - identity)
-            log_q = log_softmax(other_logits)
-            # max(other_logits) - max(log_q) is their logsumexp, which the array API
-            # lacks.
-            log_odds = eta - xp.max(other_logits, axis=2) + xp.max(log_q, axis=2)
-            jacobian = (identity - xp.exp(log_q))[:, :, -K:]
+            # The log-odds of each class, and their derivatives in the logits.
+            if K == 1:
+                jacobian = identity[:, 1:] - identity[:, :1]
+                log_odds = eta[:, None] * jacobian[:, 0]
+            else:
+                other_logits = eta[:, None, :] + xp.log(1 - identity)
+                log_q = log_softmax(other_logits)
+                # max(other_logits) - max(log_q) is their logsumexp, which the array API
+                # lacks.
+                log_odds = eta - xp.max(other_logits, axis=2) + xp.max(log_q, axis=2)
+                jacobian = identity - xp.exp(log_q)
             se = xp.sqrt(xp.sum(xp.matmul(jacobian, V) * jacobian, axis=2))
             proba, half_width = sigmoid(log_odds), -float(ndtri(alpha / 2)) * se
             return ProbabilityInterval(
