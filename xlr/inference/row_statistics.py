@@ -92,16 +92,13 @@ class Influence:
             If pandas is not installed.
         """
         pd = check_pandas_support("summary_frame (pip install pandas)")
-        columns = {
-            "cooks_d": self.cooks_distance,
-            "standard_resid": self.resid_studentized,
-            "hat_diag": self.hat_matrix_diag,
-            "dffits_internal": self.dffits_internal,
-        }
-        frame = pd.DataFrame(
-            arrays.to_host(self.dfbetas), columns=[f"dfb_{n}" for n in self.names]
+        names = [f"dfb_{name}" for name in self.names]
+        return pd.DataFrame(arrays.to_host(self.dfbetas), columns=names).assign(
+            cooks_d=arrays.to_host(self.cooks_distance),
+            standard_resid=arrays.to_host(self.resid_studentized),
+            hat_diag=arrays.to_host(self.hat_matrix_diag),
+            dffits_internal=arrays.to_host(self.dffits_internal),
         )
-        return frame.assign(**{k: arrays.to_host(v) for k, v in columns.items()})
 
     def __repr__(self) -> str:
         n_rows, n_parameters = self.dfbetas.shape
@@ -490,11 +487,9 @@ def _probabilities_on_host(data: FittedData) -> tuple[np.ndarray, ...]:
     if eta.shape[1] == 1:
         eta, y = np.concatenate([-eta, eta], axis=1), np.concatenate([1 - y, y], axis=1)
         return sigmoid(eta), y, s
-    return (
-        softmax(eta),
-        y if y.shape[1] > 1 else 1.0 * (y == np.arange(eta.shape[1])),
-        s,
-    )
+    if y.shape[1] == 1:  # codes
+        y = 1.0 * (y == np.arange(eta.shape[1]))
+    return softmax(eta), y, s
 
 
 def _gather_logits(data: FittedData) -> tuple[Array, Array, Array]:
