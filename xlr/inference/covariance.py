@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+from scipy.sparse import csr_array
 
 from xlr import arrays
 from xlr.arrays import Array
@@ -255,21 +256,35 @@ def read_clusters(groups: Any, n_samples: int) -> np.ndarray:
 
 
 def _cluster_ids(values: np.ndarray) -> np.ndarray:
-    """Return the index of each value among the sorted distinct values."""
-    is_object = values.dtype.kind == "O"
-    missing = list(map(is_missing, values)) if is_object else values != values
-    if n_missing := np.count_nonzero(missing):
-        raise ValueError(
-            f"groups holds missing values, {n_missing} of {values.size}. "
-            "Drop those rows and fit again, or give them a group of their own."
-        )
+    """Return the index of each value among the distinct values."""
+    is_object, distinct = values.dtype.kind == "O", values
     try:
-        return np.unique(values, return_inverse=True)[1]
+        if is_object:  # hashing takes a fifth of the time of sorting
+            index_of = {value: k for k, value in enumerate(dict.fromkeys(values))}
+            distinct = np.fromiter(index_of, dtype=object)
+        else:
+            distinct, ids = np.unique(values, return_inverse=True)
     except TypeError as error:
         raise ValueError(
             f"groups holds values that cannot be compared: {error}. Use numbers or "
             "strings."
         ) from error
+    if any(map(is_missing, distinct)):
+        n_missing = sum(map(is_missing, values))
+        raise ValueError(
+            f"groups holds missing values, {n_missing} of {values.size}. "
+            "Drop those rows and fit again, or give them a group of their own."
+        )
+    return np.asarray([index_of[value] for value in values]) if is_object else ids
+
+
+def _distinct_rows(ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the distinct rows of (n, m) ids, and the index of each row among them."""
+    keys = ids[:, 0]
+    for column in ids.T[1:]:  # NumPy sorts rows ten times as slowly
+        keys = np.unique(keys * (column.max() + 1) + column, return_inverse=True)[1]
+    _, first, keys = np.unique(keys, return_index=True, return_inverse=True)
+    return ids[first], keys
 
 
 def cluster_outer_products(data: FittedData, clusters: np.ndarray) -> np.ndarray:
@@ -290,14 +305,14 @@ def cluster_outer_products(data: FittedData, clusters: np.ndarray) -> np.ndarray
     Journal of Business and Economic Statistics 29.
     """
     objective = data.objective
-    intersections, intersection_ids = np.unique(clusters, axis=0, return_inverse=True)
+    intersections, intersection_ids = _distinct_rows(clusters)
     parts = objective.data.map_reduce(
         _cluster_sums,
         objective.loss,
         data.parameters,
         width=3 * objective.n_parameters,
         combine=partial(_combine, len(intersections)),
-        per_row=objective.data.place_rows(intersection_ids.reshape(-1)),
+        per_row=objective.data.place_rows(intersection_ids),
     )
     ids, sums = map(np.concatenate, zip(*parts))
     has_weight = sums[:, -1] > 0
@@ -305,8 +320,8 @@ def cluster_outer_products(data: FittedData, clusters: np.ndarray) -> np.ndarray
     n_ways, total = intersections.shape[1], np.zeros((scores.shape[1],) * 2)
     for n_combined in range(1, n_ways + 1):
         for ways in itertools.combinations(range(n_ways), n_combined):
-            _, ids = np.unique(intersections[:, ways], axis=0, return_inverse=True)
-            _, cluster_scores = _sum_by_id(ids.reshape(-1), scores)
+            _, ids = _distinct_rows(intersections[:, ways])
+            _, cluster_scores = _sum_by_id(ids, scores)
             n_clusters = len(cluster_scores)
             if n_clusters < 2:
                 raise ValueError(
@@ -334,9 +349,10 @@ def _cluster_sums(
 
 def _sum_by_id(ids: np.ndarray, rows: np.ndarray) -> ClusterSums:
     """Return the distinct ids, and the sums of the rows with each."""
-    order = np.argsort(ids, kind="stable")
-    distinct, starts = np.unique(ids[order], return_index=True)
-    return distinct, np.add.reduceat(rows[order], starts)
+    distinct, positions = np.unique(ids, return_inverse=True)
+    n_rows = ids.shape[0]
+    indicators = csr_array((np.ones(n_rows), positions, np.arange(n_rows + 1)))
+    return distinct, indicators.T @ rows
 
 
 def _combine(n_clusters: int, a: tuple[Any, ...], b: tuple[Any, ...]) -> Any:
