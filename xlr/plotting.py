@@ -264,8 +264,12 @@ class InfluenceDisplay(Display):
             If matplotlib is not installed.
         """
         rows = results.get_influence()
-        shown = rows.hat_matrix_diag, rows.resid_studentized, rows.cooks_distance
-        display = cls(*map(arrays.to_host, shown), results.effective_df)
+        display = cls(
+            arrays.to_host(rows.hat_matrix_diag),
+            arrays.to_host(rows.resid_studentized),
+            arrays.to_host(rows.cooks_distance),
+            results.effective_df,
+        )
         return display.plot(**kwargs)
 
     def _draw(self, ax: Axes, *, n_labels: int = 5, **kwargs: Any) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from optional import on_demand
+from sklearn import config_context
 from sklearn.base import clone
 from sklearn.pipeline import make_pipeline
 
@@ -321,10 +322,36 @@ def test_logit_refuses_wrong_tables():
     missing = "'age' is missing or not a number in 10 of 300 rows: drop"
     with pytest.raises(ValueError, match=missing):
         xlr.logit("low ~ age", table.assign(age=table.age[10:]))
+    with pytest.raises(ValueError, match="The table has no rows"):
+        xlr.logit("low ~ age", table[:0])
     with pytest.raises(TypeError, match="reads the columns of a table"):
         xlr.FormulaTransformer("age").fit(np.zeros((3, 1)))
     with pytest.raises(ValueError, match="a table with the columns 'age', 'race'"):
         results.predict(np.zeros((2, 3)))
+
+
+def test_logit_ignores_the_containers_of_transformers():
+    table = births()
+    expected = xlr.logit("low ~ age + C(race)", table)
+    with config_context(transform_output="pandas"):
+        found = xlr.logit("low ~ age + C(race)", table)
+    np.testing.assert_array_equal(found.params, expected.params)
+
+
+@pytest.mark.parametrize("kind", ["pyarrow", "dask"])
+def test_logit_predicts_against_the_first_level_in_tables_of_any_library(kind):
+    table = births()
+    names = table.low.map({0: "usual", 1: "low"})
+    table["weight"] = pd.Categorical(names, categories=["usual", "low"])
+    expected = xlr.logit("weight ~ age", table)
+    if kind == "dask":
+        dd = pytest.importorskip("dask.dataframe")
+        rows = dd.from_pandas(table, npartitions=2)
+    else:
+        rows = pytest.importorskip("pyarrow").Table.from_pandas(table)
+    found = xlr.logit("weight ~ age", rows)
+    assert found.reference == expected.reference == "usual"
+    np.testing.assert_allclose(found.params, expected.params, rtol=1e-4)
 
 
 def test_formula_transformer_keeps_categories_as_codes():

@@ -374,14 +374,14 @@ def test_aliased_columns_have_no_estimates_as_in_r():
 def test_infer_refuses_wrong_arguments():
     X, y = spector()
     model = unpenalised(X, y)
-    mixed = np.asarray([1, "a"] * 16, dtype=object)
+    lists = np.fromiter(([k] for k in y), dtype=object)
     cases = [
         ({"cov_type": "HC9"}, "cov_type must be one of"),
         ({"collinear": "drop"}, "collinear must be"),
         ({"cov_type": "cluster"}, "needs groups"),
         ({"groups": y}, "takes no groups"),
         ({"cov_type": "cluster", "groups": y[:3]}, "the cluster of"),
-        ({"cov_type": "cluster", "groups": mixed}, "cannot be compared.* or strings"),
+        ({"cov_type": "cluster", "groups": lists}, "cannot be compared.* or strings"),
         ({"cov_type": "cluster", "groups": 0 * y}, "only one cluster"),
         ({"sample_weight": np.arange(1, len(y) + 1)}, "not the optimum on these rows"),
     ]

@@ -105,3 +105,12 @@ def test_null_likelihood_of_many_classes_ignores_constant_offsets(place, dtype, 
     counts = np.bincount(y)
     expected = counts @ np.log(counts / 60)
     assert results.llnull == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_model_without_features_has_no_degrees_of_freedom(seed):
+    y = np.random.default_rng(seed).integers(0, 2, 23)
+    X = np.full((23, 1), 3.0)
+    results = xlr.infer(xlr.LogisticRegression(C=np.inf).fit(X, y), X, y)
+    assert results.df_model == 0
+    assert np.isnan(results.llr_pvalue)  # as in statsmodels

@@ -81,6 +81,9 @@ def estimate(
         values, vectors = np.linalg.eigh(covariance)
         was_indefinite = bool(values[0] < -values.size * ROUNDING * values[-1])
         covariance = vectors * np.maximum(values, 0) @ vectors.T
+    effective_df = float(np.sum(inverse_hessian * newton.information))
+    if not data.is_penalised:
+        effective_df = float(round(effective_df))
     # 3. Both in units of X. Kept columns include the part of aliased columns.
     by_output = standardized_params.reshape(parameter_map.n_outputs, -1).copy()
     by_output[:, kept] += by_output[:, dropped] @ weights.T
@@ -100,7 +103,7 @@ def estimate(
         standardized_covariance=covariance,
         inverse_hessian=inverse_hessian,
         llf=newton.log_likelihood,
-        effective_df=float(np.sum(inverse_hessian * newton.information)),
+        effective_df=effective_df,
         aliased=listed([data.column_names[j] for j in dropped], printable),
         was_indefinite=was_indefinite,
     )

@@ -289,7 +289,7 @@ def read_fitted_data(
             "for it. Fit without its rows."
         )
     if reference is None:  # the first level that occurs
-        levels = table_levels(y) or classes
+        levels = [*(table_levels(y) or ()), *classes]
         reference = next(level for level in levels if level in classes)
     if reference not in classes:
         raise ValueError(

@@ -37,7 +37,10 @@ ROWWISE = re.compile(r"C|I|np\.(where|clip)|contr\.\w+|Treatment|Sum|Helmert|Dif
 WARNINGS_LOCK = Lock()
 
 
-class FormulaTransformer(TransformerMixin, BaseEstimator):
+# scikit-learn's containers of output cannot hold the design.
+class FormulaTransformer(  # type: ignore[call-arg]
+    TransformerMixin, BaseEstimator, auto_wrap_output_keys=None
+):
     """Transformer of a table to the design matrix of an R formula.
 
     formulaic reads the formula: sums and interactions of columns, ``C(x)`` for
@@ -419,6 +422,8 @@ def _model_matrix(spec: Any, X: Any, keep_unused: bool = False) -> Any:
     if not is_table(X):
         name = type(X).__name__
         raise TypeError(f"A formula reads the columns of a table; got {name}.")
+    if not len(X):
+        raise ValueError("The table has no rows. Pass at least one.")
     table, code = {}, _code(spec)
     for column in nw.from_native(X).iter_columns():
         if str(column.name) in code:
@@ -475,7 +480,7 @@ def _read_column(data: Any, name: str, role: str) -> Any:
             f"{role} names {quoted(name)}, and the table has the columns "
             f"{listed(columns)}."
         )
-    return data[name] if arrays.is_dask(data) else native(data)[name]
+    return data[name] if arrays.is_dask(data) else native(data, decode=False)[name]
 
 
 def _column_names(table: Any) -> list[str]:

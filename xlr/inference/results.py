@@ -310,12 +310,12 @@ def likelihood_ratio_test(
         restricted.class_totals, full.class_totals
     )
     statistic = 2 * (full.llf - restricted.llf)
-    if same and df < -0.5:
+    if same and df < 0:
         raise ValueError(
             f"restricted has {restricted.effective_df:.0f} parameters, and full has "
             f"{full.effective_df:.0f}. Pass the smaller fit first."
         )
-    if not same or df < 0.5 or statistic < -1e-6 * abs(full.llf):
+    if not same or df < 1 or statistic < -1e-6 * abs(full.llf):
         raise ValueError(
             "The fits are not nested: full must have all the parameters of restricted "
             f"and more, on the same rows. It has {df:.0f} more, a log-likelihood of "
