@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Protocol
 
 from xlr import arrays
@@ -85,15 +86,6 @@ class Scaler:
         """Return the scaler of some columns, by their indices on the device."""
         values = self.mean, self.scale, self.varies
         return Scaler(*(xp.take(each, columns) for each in values))
-
-    def keeps_digits(self, dtype: Any, *, xp: Namespace) -> bool:
-        """Return whether corrected products with X keep the digits of products with Z.
-
-        They do if the means cost few digits: almost none in float64, two bits in
-        float32.
-        """
-        ratio = arrays.to_host(xp.max(xp.abs(self.mean) / self.scale))
-        return bool(ratio <= max_mean_to_std(dtype, xp=xp))
 
 
 def max_mean_to_std(dtype: Any, *, xp: Namespace) -> float:
@@ -281,9 +273,8 @@ class DenseMatrix:
         It is a copy if one block holds all rows: this is faster than the correction of
         each product.
         """
-        if len(self.row_slices(1, 1, 1)) > 1:
-            return StandardizedMatrix(self, scaler)
-        return self._with(_standardized(self.to_dense(), scaler, xp=self.xp))
+        matrix = StandardizedMatrix(self, scaler)
+        return matrix if len(self.row_slices(1, 1, 1)) > 1 else matrix.explicit()
 
     def to_dense(self) -> Array:
         """Return the array in the dtype of the products."""
@@ -308,9 +299,8 @@ class StandardizedMatrix:
         Z w = X (w / scale) - mean \cdot (w / scale), \qquad
         Z'r = (X'r - mean \textstyle\sum_i r_i) / scale
 
-    For second derivatives, and if the means would cost digits
-    (:meth:`Scaler.keeps_digits`), each dense block of rows is copied, centred and
-    scaled.
+    For second derivatives, and if the means would cost digits, each dense block of rows
+    is copied, centred and scaled.
 
     Parameters
     ----------
@@ -325,9 +315,16 @@ class StandardizedMatrix:
         self.dtype, self.shape, self.stored = matrix.dtype, matrix.shape, matrix.stored
         self.product_cost, self.gram_cost = matrix.product_cost, matrix.gram_cost
         self._is_dense = isinstance(matrix, DenseMatrix)
-        self._loses_digits = self._is_dense and not scaler.keeps_digits(
-            matrix.dtype, xp=self.xp
-        )
+
+    @cached_property
+    def _loses_digits(self) -> bool:
+        """Return whether corrected products lose digits of products with Z.
+
+        They do if the means cost more than a few digits: almost none in float64, two
+        bits in float32.
+        """
+        ratio = arrays.to_host(self.xp.max(abs(self.scaler.mean) / self.scaler.scale))
+        return not ratio <= max_mean_to_std(self.dtype, xp=self.xp)
 
     def matvec(self, coef: Array, intercept: Array | None = None) -> Array:
         """Return Z W' + b: (n_rows, m)."""
@@ -345,7 +342,7 @@ class StandardizedMatrix:
     def sandwich(self, columns: Array) -> Array:
         """Return A'A for A = [u_1 Z, ..., u_m Z]: (m n_columns, m n_columns)."""
         if self._is_dense:
-            return self._standardized_copy().sandwich(columns)
+            return self.explicit().sandwich(columns)
         xp, (_, m), p = self.xp, columns.shape, self.shape[1]
         gram = xp.reshape(self.matrix.sandwich(columns), (m, p, m, p))
         # The same sums with 1 instead of x: x'u_k u_l, and u_k'u_l.
@@ -363,7 +360,7 @@ class StandardizedMatrix:
     def sandwich_diagonal(self, weights: Array) -> Array:
         """Return the diagonal of Z' diag(h) Z for each column h of ``weights``."""
         if self._is_dense:
-            return self._standardized_copy().sandwich_diagonal(weights)
+            return self.explicit().sandwich_diagonal(weights)
         xp, scaler = self.xp, self.scaler
         squares = self.matrix.sandwich_diagonal(weights)
         product = self.matrix.transpose_matvec(weights)
@@ -375,14 +372,14 @@ class StandardizedMatrix:
 
     def to_dense(self) -> Array:
         """Return an array of the centred and scaled numbers."""
-        return _standardized(self.matrix.to_dense(), self.scaler, xp=self.xp)
+        mean, inverse = self.scaler.mean, 1 / self.scaler.scale
+        values = self.matrix.to_dense() - self.xp.astype(mean, self.dtype)
+        values *= self.xp.astype(inverse, self.dtype)
+        return values
 
     def explicit(self) -> Any:
         """Return dense rows centred and scaled; return sparse rows unchanged."""
-        return self._standardized_copy() if self._is_dense else self
-
-    def _standardized_copy(self) -> DenseMatrix:
-        return self.matrix._with(self.to_dense())
+        return self.matrix._with(self.to_dense()) if self._is_dense else self
 
     def take_rows(self, rows: slice | Array) -> Any:
         """Return some rows.
@@ -390,22 +387,20 @@ class StandardizedMatrix:
         Dense rows are copied, centred and scaled if taken by index, or if the means
         would cost digits; other rows stay raw.
         """
+        is_copied = not isinstance(rows, slice)
+        is_copied = is_copied or (self._is_dense and self._loses_digits)
         matrix = self.matrix.take_rows(rows)
         taken = StandardizedMatrix.__new__(StandardizedMatrix)
         taken.__dict__.update(
             self.__dict__, matrix=matrix, shape=matrix.shape, stored=matrix.stored
         )
-        if self._is_dense and (self._loses_digits or not isinstance(rows, slice)):
-            return taken._standardized_copy()
-        return taken
+        return taken.explicit() if is_copied else taken
 
     def take_columns(self, columns: Array) -> Any:
         """Return a copy of some columns; dense columns are centred and scaled."""
         matrix = self.matrix.take_columns(columns)
         scaler = self.scaler.take_columns(columns, xp=self.xp)
-        if not self._is_dense:
-            return StandardizedMatrix(matrix, scaler)
-        return matrix._with(_standardized(matrix.to_dense(), scaler, xp=self.xp))
+        return StandardizedMatrix(matrix, scaler).explicit()
 
     def astype(self, dtype: Any) -> Any:
         """Return the same numbers in float32 or float64."""
@@ -423,10 +418,3 @@ class StandardizedMatrix:
     def row_slices(self, width: int, least: int, n_threads: int) -> list[slice]:
         """Cut the rows as the raw matrix does."""
         return self.matrix.row_slices(width, least, n_threads)
-
-
-def _standardized(values: Array, scaler: Scaler, *, xp: Namespace) -> Array:
-    """Return (x - mean) / scale, in the dtype of the values."""
-    values = values - xp.astype(scaler.mean, values.dtype)
-    values *= xp.astype(1 / scaler.scale, values.dtype)
-    return values
