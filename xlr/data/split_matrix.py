@@ -119,24 +119,21 @@ class SplitMatrix:
         for i, part in enumerate(self.parts):
             width = part.shape[1]
             blocks[i, i] = xp.reshape(part.sandwich(columns), (m, width, m, width))
-            for k in range(i):
-                blocks[i, k] = self._cross_sandwich(i, k, columns)
-                blocks[k, i] = xp.permute_dims(blocks[i, k], (2, 3, 0, 1))
         n = range(len(self.parts))
+        by_width = sorted(n, key=lambda i: self.parts[i].shape[1])
+        for i, k in itertools.combinations(by_width, 2):
+            blocks[i, k] = self._cross_sandwich(self.parts[i], self.parts[k], columns)
+            blocks[k, i] = xp.permute_dims(blocks[i, k], (2, 3, 0, 1))
         rows = [xp.concat([blocks[i, k] for k in n], axis=3) for i in n]
         return xp.reshape(xp.concat(rows, axis=1), (m * p, m * p))
 
-    def _cross_sandwich(self, i: int, k: int, columns: Array) -> Array:
-        """Return the sums of u_a x_i u_b x_k: (m, width of i, m, width of k).
+    def _cross_sandwich(self, small: Any, large: Any, columns: Array) -> Array:
+        """Return the sums of u_a x u_b z, with x of ``small`` and z of ``large``.
 
-        The narrower part is made dense, a block of rows at a time.
+        The shape is (m, width of small, m, width of large). The narrower part is made
+        dense, a block of rows at a time.
         """
-        if self.parts[i].shape[1] > self.parts[k].shape[1]:
-            swapped = self._cross_sandwich(k, i, columns)
-            return self.xp.permute_dims(swapped, (2, 3, 0, 1))
-        xp, (n, m) = self.xp, columns.shape
-        small, large = self.parts[i], self.parts[k]
-        width = small.shape[1]
+        xp, (n, m), width = self.xp, columns.shape, small.shape[1]
 
         def sums(rows: slice) -> tuple[Array]:
             u = columns[rows, :]
