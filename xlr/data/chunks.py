@@ -50,6 +50,8 @@ class ChunkedMatrix:
         Number of reads of all chunks, with those that scanned the input.
     persisted : list of Delayed
         Tasks whose results the cluster keeps until the fit ends or fails.
+    xp, device, dtype, stored
+        Those of ``like``.
     """
 
     tasks: list[Delayed]
@@ -60,10 +62,10 @@ class ChunkedMatrix:
     n_passes: int = 0
     persisted: list[Delayed] = field(default_factory=list)
 
-    @property
-    def dtype(self) -> Any:
-        """Return the dtype of the products."""
-        return self.like.dtype
+    def __post_init__(self) -> None:
+        like = self.like
+        self.xp, self.device, self.dtype = like.xp, like.device, like.dtype
+        self.stored = like.stored
 
     @cached_property
     def worker_addresses(self) -> list[Sequence[str]]:

@@ -162,13 +162,8 @@ class LinearModel(BaseEstimator):
             self._warn_of_missing_offset()
         features = read_features(self, X, reset=False)
         xp, (n_rows, n_features) = features.xp, features.X.shape
-        matrix: Matrix
-        if type(features.X) is np.ndarray:  # fewer calls for a single row
-            entries = features.X
-            matrix = DenseMatrix(entries, xp=xp, device=features.device)
-        else:
-            entries, matrix = features.stored, features.matrix
-        accumulation_dtype = arrays.widest_float(xp=xp, device=features.device)
+        matrix, entries = features.matrix, features.stored
+        accumulation_dtype = features.accumulation_dtype
         coef = features.place(self.coef_, accumulation_dtype)
         intercept = self._exact_intercept(features, accumulation_dtype)
         if coef.shape[1] != n_features:  # set by hand, without n_features_in_

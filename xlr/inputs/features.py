@@ -7,8 +7,8 @@ estimator.
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,7 @@ from sklearn.utils.validation import validate_data
 
 from xlr import arrays, numpy_namespace
 from xlr.arrays import Array, Device, Namespace
-from xlr.data import ChunkedMatrix, DenseMatrix, Matrix, as_matrix, canonical, is_matrix
+from xlr.data import ChunkedMatrix, DenseMatrix, as_matrix, canonical, is_matrix
 from xlr.inputs.categories import Encoder, fit_encoder
 from xlr.inputs.dask_input import chunks_of, example_rows, map_partitions
 from xlr.inputs.tables import (
@@ -36,17 +36,14 @@ from xlr.text import listed, printable
 PLAIN_TYPES = "df?bBhH"
 
 
-@dataclass(frozen=True)
 class Features:
-    """Validated X, with its namespace and device.
+    """Validated X, as a matrix.
 
-    Attributes
+    Parameters
     ----------
     X : array, sparse CSR array, Matrix or ChunkedMatrix, (n_samples, n_features)
         Floats, or booleans and integers of one or two bytes; a sparse matrix is in
         canonical form.
-    xp, device
-        Namespace and device of X.
     names : ndarray of str or None
         Column names of a table.
     encoder : Encoder or FormulaTransformer, default=None
@@ -55,14 +52,36 @@ class Features:
     given : tuple of namespace and device, or None
         Namespace and device of results, where NumPy reads X of another library in
         place; None where they are ``xp`` and ``device``.
+
+    Attributes
+    ----------
+    matrix : Matrix or ChunkedMatrix
+    xp, device
+        Namespace and device of X.
+    dtype : dtype
+        Dtype of the computations: float32 or float64; the widest for integers.
+    accumulation_dtype : dtype
+        Widest floating-point dtype of the device of X.
+    stored : array
+        The numbers of X, or those of a row of its chunks.
     """
 
-    X: Array
-    xp: Namespace
-    device: Device
-    names: np.ndarray | None
-    encoder: Encoder | None = None
-    given: tuple[Namespace, Device] | None = None
+    def __init__(
+        self,
+        X: Any,
+        names: np.ndarray | None = None,
+        encoder: Encoder | None = None,
+        given: tuple[Namespace, Device] | None = None,
+    ) -> None:
+        self.X, self.names, self.encoder, self.given = X, names, encoder, given
+        matrix: Any = X
+        if isinstance(X, np.ndarray):  # fewer calls for a single row
+            matrix = DenseMatrix(X, xp=numpy_namespace, device="cpu")
+        elif not isinstance(X, ChunkedMatrix):
+            matrix = as_matrix(X)
+        self.matrix, self.stored, self.dtype = matrix, matrix.stored, matrix.dtype
+        self.xp, self.device = matrix.xp, matrix.device
+        self.accumulation_dtype = arrays.widest_float(xp=self.xp, device=self.device)
 
     @property
     def column_names(self) -> list[str]:
@@ -83,28 +102,6 @@ class Features:
             attributes["n_features_in_"] = self.encoder.n_features
             attributes["_encoder"] = self.encoder
         return attributes
-
-    @property
-    def dtype(self) -> Any:
-        """Dtype of the computations: float32 or float64; the widest for integers."""
-        return self.X.dtype if isinstance(self.X, ChunkedMatrix) else self.matrix.dtype
-
-    @property
-    def stored(self) -> Any:
-        """Array that holds the numbers of X in memory, or the chunks of X."""
-        return self.X if isinstance(self.X, ChunkedMatrix) else self.matrix.stored
-
-    @property
-    def accumulation_dtype(self) -> Any:
-        """Widest floating-point dtype of the device of X."""
-        return arrays.widest_float(xp=self.xp, device=self.device)
-
-    @cached_property
-    def matrix(self) -> Matrix:
-        """X in memory as a matrix."""
-        if isinstance(self.X, np.ndarray):
-            return DenseMatrix(self.X, xp=self.xp, device=self.device)
-        return as_matrix(self.X)
 
     def place(self, values: Any, dtype: Any) -> Array:
         """Move an array of any library to the namespace and device of X."""
@@ -139,25 +136,25 @@ def read_features(
         known = getattr(estimator, "n_features_in_", None)
         is_named = hasattr(estimator, "feature_names_in_")
         if reset or (X.shape[1] == known and not is_named):
-            return Features(X, numpy_namespace, "cpu", None)
+            return Features(X)
     if is_matrix(X):
         _check_width(estimator, X.shape[1], reset)
         names = getattr(X, "names", None)
         names = None if names is None else np.asarray(names, dtype=object)
         encoder = None if reset else getattr(estimator, "_encoder", None)
-        return Features(X, X.xp, X.device, names, encoder)
+        return Features(X, names, encoder)
     X, names = accept("X", X), None
     encoder = fit_encoder(estimator, X) if reset else _known_encoder(estimator, X)
     if encoder is not None:
         if isinstance(encoder, Encoder):
             names = _names(estimator, X, reset=reset)
         matrix = encoder.encode(X, partial(_numbers, estimator))
-        return Features(matrix, matrix.xp, matrix.device, names, encoder)
+        return Features(matrix, names, encoder)
     if isinstance(X, np.ndarray) or not arrays.is_foreign(X):
         given, X = X, _numbers(estimator, X)
         names = _names(estimator, given if is_table(given) else X, reset=reset)
         if isinstance(arrays.entries(X), np.ndarray):
-            return Features(X, numpy_namespace, "cpu", names)
+            return Features(X, names)
     with arrays.current_device(X):
         return _read_on_device(estimator, X, names, reset=reset)
 
@@ -171,17 +168,17 @@ def _read_chunks(estimator: Any, X: Any, *, reset: bool) -> Features:
         encoder = _known_encoder(estimator, example)
     if encoder is None:
         like = read_features(estimator, example, reset=reset)
-        return replace(like, X=chunks_of(X, like.matrix))
+        return Features(chunks_of(X, like.matrix), like.names, given=like.given)
     if not isinstance(encoder, Encoder):  # a formula
         X = encoder.transform(X)
         like = DenseMatrix(np.zeros((1, X.shape[1])), xp=numpy_namespace)
-        return Features(chunks_of(X, like), numpy_namespace, "cpu", None, encoder)
+        return Features(chunks_of(X, like), None, encoder)
     names = _names(estimator, example, reset=reset)
     lenient = replace(encoder, handle_unknown="ignore", handle_missing="level")
     row = lenient.encode(example, partial(_numbers, estimator))
     chunks = chunks_of(X, row, encoder)
     chunks.n_passes += reset  # the pass that found the levels
-    return Features(chunks, numpy_namespace, "cpu", names, encoder)
+    return Features(chunks, names, encoder)
 
 
 def _read_on_device(
@@ -208,15 +205,15 @@ def _read_on_device(
     _check_width(estimator, shape[1], reset)
     dtype = arrays.floating_dtype(entries, xp=xp)
     if arrays.is_sparse(X):
-        return Features(canonical(X.astype(dtype)), xp, device, names)
+        return Features(canonical(X.astype(dtype)), names)
     if reset:  # predictions are differentiable
         X = arrays.without_gradient(X)
     if (read := arrays.numpy_view(X, differentiable=not reset)) is not X:
-        X, given, xp, device = read, (xp, device), numpy_namespace, "cpu"
+        X, given, xp = read, (xp, device), numpy_namespace
         dtype = arrays.floating_dtype(X, xp=xp)
     if not arrays.is_half(X):  # its blocks are converted, one at a time
         X = xp.astype(X, dtype, copy=False)
-    return Features(X, xp, device, names, given=given)
+    return Features(X, names, given=given)
 
 
 def _known_encoder(estimator: Any, X: Any) -> Encoder | None:

@@ -253,7 +253,7 @@ def _scan_chunk(
         targets = Targets(1, no_rows, xp.astype(no_rows, like.dtype))
         return ScannedTargets(np.empty(0), np.empty(0), targets), None, None
     matrix = matrix_of(X, xp=xp)
-    features = Features(matrix, xp, device, None)
+    features = Features(matrix)
     scanned = _scan_targets(features, y, sample_weight, offset)
     statistics = None
     if has_statistics:
