@@ -87,17 +87,6 @@ class ChunkedMatrix:
         edges = np.cumsum([0, *self.row_counts])
         return send([literal(values[a:b, ...]) for a, b in itertools.pairwise(edges)])
 
-    def fetch(
-        self,
-        tasks: Sequence[Delayed],
-        *inputs: Sequence[Delayed],
-        keep: Sequence[Delayed] = (),
-    ) -> tuple[tuple[Any, ...], list[Delayed]]:
-        """Compute tasks as :func:`fetch` does. A failure cancels persisted results."""
-        results, kept = fetch(tasks, *inputs, keep=keep, persisted=self.persisted)
-        self.persisted.extend(kept)
-        return results, kept
-
     def map_tasks(
         self,
         functions: Sequence[Callable[..., Any]],
@@ -132,7 +121,8 @@ class ChunkedMatrix:
         n_chunks = len(self.tasks)
         inputs = self.tasks if reads_rows else [literal(None)] * n_chunks, *others
         results = self.map_tasks([function] * n_chunks, *inputs, name=name)
-        return self.fetch([tree_reduce(results, combine, name=name)], *inputs)[0][0]
+        total = tree_reduce(results, combine, name=name)
+        return fetch([total], *inputs, persisted=self.persisted)[0][0]
 
     def map(
         self,
@@ -223,7 +213,9 @@ class ChunkedData:
         inputs = zip(self.targets, *(values.tasks for values in per_row))
         targets = [call(function, *chunk, name="targets") for chunk in inputs]
         if keep:
-            _, targets = self.X.fetch([], self.targets, keep=targets)
+            persisted = self.X.persisted
+            _, targets = fetch([], self.targets, keep=targets, persisted=persisted)
+            persisted += targets
         return replace(self, targets=targets)
 
     def place_rows(self, values: np.ndarray) -> PerRow:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
 from operator import itemgetter
@@ -13,7 +13,7 @@ import numpy as np
 
 from xlr import arrays, numpy_namespace
 from xlr.arrays import Array
-from xlr.dask_graph import call, literal, tree_reduce
+from xlr.dask_graph import call, fetch, literal, tree_reduce
 from xlr.data import (
     ChunkedData,
     ChunkedMatrix,
@@ -46,24 +46,6 @@ ROWS_PER_SAMPLED_ROW = 8
 SAMPLE_BYTES = 2**25
 SAMPLED_ROWS_PER_FEATURE = 20
 MAX_SAMPLE_BYTES = 2**28
-
-
-class ScannedTargets(NamedTuple):
-    """Classes, class totals and targets of a chunk, or of all rows.
-
-    Attributes
-    ----------
-    classes : array of shape (n_classes,)
-        Classes of these rows.
-    totals : ndarray of shape (n_classes,)
-        Sum of the weights of each class.
-    targets : Targets
-        Codes of these classes, and weights in the widest dtype.
-    """
-
-    classes: Array
-    totals: np.ndarray
-    targets: Targets
 
 
 def scan_rows(
@@ -120,8 +102,12 @@ def scan_rows(
 
 def _scan_targets(
     features: Features, y: Any, sample_weight: Any, offset: Any
-) -> ScannedTargets:
-    """Read labels, weights and offset of some rows."""
+) -> tuple[Array, np.ndarray, Targets]:
+    """Read labels, weights and offset of some rows.
+
+    Return the classes of the rows, the sum of the weights of each class, and targets
+    with codes of these classes and weights in the widest dtype.
+    """
     if offset is not None:
         offset = read_offset(offset, features)
     if isinstance(y, SoftLabels):
@@ -132,15 +118,14 @@ def _scan_targets(
         weights = place_weights(sample_weight, features)
         totals = class_totals(weights, codes, classes.shape[0])
         labels = codes[:, None]
-    targets = Targets(1, labels, weights[:, None], offset=offset)
-    return ScannedTargets(classes, totals, targets)
+    return classes, totals, Targets(1, labels, weights[:, None], offset=offset)
 
 
 # -- chunks ----------------------------------------------------------------------------
 
 
 class ChunkSample(NamedTuple):
-    """Random rows of a chunk, with the chunk's size and class totals.
+    """Random rows of a chunk, with the chunk's size, classes and class totals.
 
     Attributes
     ----------
@@ -149,14 +134,18 @@ class ChunkSample(NamedTuple):
     row_ids : ndarray of shape (n_drawn,)
         Row ids within the chunk.
     matrix : Matrix of shape (n_drawn, n_features)
-    scanned : ScannedTargets
-        Classes and totals of all rows of the chunk, and targets of the drawn rows.
+    targets : Targets
+        Targets of the drawn rows, with codes of the classes of the chunk.
+    classes, totals
+        Classes of all rows of the chunk, and the sums of their weights.
     """
 
     n_rows: int
     row_ids: np.ndarray
     matrix: Matrix
-    scanned: ScannedTargets
+    targets: Targets
+    classes: Array
+    totals: np.ndarray
 
 
 def _scan_chunks(
@@ -173,30 +162,40 @@ def _scan_chunks(
     # 1. One pass: each chunk returns its targets, its statistics and random rows.
     functions = [partial(scan_chunk, i, n) for i, n in enumerate(_to_draw(X))]
     scans = X.map_tasks(functions, *inputs, name="scan")
-    scanned, by_chunk, samples = (
+    targets, by_chunk, samples = (
         [call(itemgetter(k), each, name="scan-part") for each in scans]
         for k in range(3)
     )
     X.n_passes += statistics is None
     merge = partial(ColumnStatistics.merged, xp=X.like.xp)
     merged = tree_reduce(by_chunk, merge, name="scan")
-    (column_stats, *samples), kept = X.fetch([merged, *samples], *inputs, keep=scanned)
+    (column_stats, *samples), targets = fetch(
+        [merged, *samples], *inputs, keep=targets, persisted=X.persisted
+    )
+    X.persisted += targets
     # 2. Classes and sizes of all chunks.
-    drawn = [each for each in samples if each is not None]
-    if not drawn:
+    found = [each.classes for each in samples if each is not None]
+    if not found:
         raise ValueError(
             "Found array with 0 sample(s): all chunks of X are empty, while a minimum "
             f"of 1 is required by {type(estimator).__name__}."
         )
-    classes, totals = _all_classes([each.scanned for each in drawn])
+    classes = _joined_classes(found)
     check_n_classes(classes)
+    host, totals = arrays.to_host(classes), np.zeros(classes.shape[0])
     # 3. Rows with codes into all classes, and the sample.
-    recode = partial(_recoded, classes)
     X.row_counts = tuple(0 if each is None else each.n_rows for each in samples)
-    # Later passes do not read the chunks without rows.
-    X.tasks = [task if n else literal(None) for task, n in zip(X.tasks, X.row_counts)]
-    targets = [call(recode, each, name="labels") for each in kept]
-    X.sample_ids, sample, sampled_targets = _shuffled_sample(drawn, recode, seed)
+    for i, each in enumerate(samples):
+        if each is None:
+            X.tasks[i] = literal(None)  # later passes do not read empty chunks
+            continue
+        codes = np.searchsorted(host, arrays.to_host(each.classes))
+        totals += np.bincount(codes, each.totals, host.size)
+        recode = partial(_recoded, codes)
+        targets[i] = call(recode, targets[i], name="labels")
+        samples[i] = each._replace(targets=recode(each.targets))
+    drawn = [each for each in samples if each is not None]
+    X.sample_ids, sample, sampled_targets = _shuffled_sample(drawn, seed)
     chunks = ChunkedData(X, targets)
     rows = TrainingData(sample, sampled_targets, chunks=chunks)
     return classes, totals, rows, column_stats if statistics is None else statistics
@@ -222,7 +221,7 @@ def _scan_chunk(
     *,
     like: Matrix,
     seed: int,
-) -> tuple[ScannedTargets, ColumnStatistics | None, ChunkSample | None]:
+) -> tuple[Targets, ColumnStatistics | None, ChunkSample | None]:
     """Return the targets, column statistics and random rows of a chunk.
 
     Parameters
@@ -251,61 +250,46 @@ def _scan_chunk(
             read_labels(y, n_rows)
         no_rows = xp.zeros((0, 1), dtype=xp.int32, device=device)
         targets = Targets(1, no_rows, xp.astype(no_rows, like.dtype))
-        return ScannedTargets(np.empty(0), np.empty(0), targets), None, None
+        return targets, None, None
     matrix = matrix_of(X, xp=xp)
     features = Features(matrix)
-    scanned = _scan_targets(features, y, sample_weight, offset)
+    classes, totals, targets = _scan_targets(features, y, sample_weight, offset)
     statistics = None
-    if has_statistics:
-        rows, row_ids = like.take_rows(slice(0, 0)), np.empty(0, dtype=np.int64)
-    else:
-        statistics = _statistics(matrix, scanned)
-        n_drawn = min(n_drawn, math.ceil(n_rows / ROWS_PER_SAMPLED_ROW))
-        generator = np.random.default_rng([seed, position])
-        row_ids = generator.choice(n_rows, n_drawn, replace=False)
-        rows = matrix.take_rows(features.place(row_ids, None))
-    sampled = scanned.targets.take_rows(features.place(row_ids, None), xp=xp)
-    sample = ChunkSample(n_rows, row_ids, rows, scanned._replace(targets=sampled))
-    return scanned, statistics, sample
-
-
-def _statistics(matrix: Matrix, scanned: ScannedTargets) -> ColumnStatistics | None:
-    """Return the column statistics of a chunk; None if its rows weigh nothing."""
-    if not scanned.totals.any():  # X must be finite in rows without weight, too
+    if totals.any() and not has_statistics:
+        statistics = column_statistics(TrainingData(matrix, targets))
+    else:  # X must be finite in rows without weight, too
         refuse_non_finite(matrix)
-        return None
-    return column_statistics(TrainingData(matrix, scanned.targets))
+    n_drawn = min(n_drawn, math.ceil(n_rows / ROWS_PER_SAMPLED_ROW))
+    generator = np.random.default_rng([seed, position])
+    row_ids = generator.choice(n_rows, 0 if has_statistics else n_drawn, replace=False)
+    rows = features.place(row_ids, None)
+    drawn = (like if has_statistics else matrix).take_rows(rows)
+    sampled = targets.take_rows(rows, xp=xp)
+    sample = ChunkSample(n_rows, row_ids, drawn, sampled, classes, totals)
+    return targets, statistics, sample
 
 
-def _recoded(classes: Array, scanned: ScannedTargets) -> Targets:
+def _recoded(new_codes: np.ndarray, targets: Targets) -> Targets:
     """Return the targets of a chunk with codes into all classes."""
-    codes, xp = scanned.targets.labels, arrays.namespace(scanned.targets.labels)
+    codes, xp = targets.labels, arrays.namespace(targets.labels)
     if xp.isdtype(codes.dtype, "real floating"):  # shares, whose classes are given
-        return scanned.targets
-    new = np.searchsorted(arrays.to_host(classes), arrays.to_host(scanned.classes))
-    new = arrays.move_like(new, codes)
-    return replace(scanned.targets, labels=xp.take(new, codes[:, 0])[:, None])
+        return targets
+    new = arrays.move_like(new_codes, codes)
+    return replace(targets, labels=xp.take(new, codes[:, 0])[:, None])
 
 
 @arrays.quiet()
-def _all_classes(chunks: list[ScannedTargets]) -> tuple[Array, np.ndarray]:
-    """Return the sorted classes of all chunks, and the sums of their weights."""
-    found = [chunk.classes for chunk in chunks]
+def _joined_classes(found: list[Array]) -> Array:
+    """Return the sorted classes of all chunks."""
     xp = arrays.namespace(found[0])
     if xp is not numpy_namespace:
-        classes = xp.unique_values(xp.concat(found))
-    else:
-        try:
-            # As objects: NumPy joins numbers and strings to strings.
-            classes = np.unique(np.concatenate([own.astype(object) for own in found]))
-        except TypeError as error:
-            raise mixed_types(error) from error
-        classes = classes.astype(np.result_type(*found))
-    totals, on_host = np.zeros(classes.shape[0]), arrays.to_host(classes)
-    for chunk in chunks:
-        own = arrays.to_host(chunk.classes)
-        totals[np.searchsorted(on_host, own)] += chunk.totals
-    return classes, totals
+        return xp.unique_values(xp.concat(found))
+    try:
+        # As objects: NumPy joins numbers and strings to strings.
+        classes = np.unique(np.concatenate([own.astype(object) for own in found]))
+    except TypeError as error:
+        raise mixed_types(error) from error
+    return classes.astype(np.result_type(*found))
 
 
 def _to_draw(X: ChunkedMatrix) -> list[int]:
@@ -322,7 +306,7 @@ def _to_draw(X: ChunkedMatrix) -> list[int]:
 
 
 def _shuffled_sample(
-    drawn: list[ChunkSample], recode: Callable[[ScannedTargets], Targets], seed: int
+    drawn: list[ChunkSample], seed: int
 ) -> tuple[np.ndarray, Matrix, Targets]:
     """Return row ids within all rows, rows and targets of the sample, shuffled.
 
@@ -334,7 +318,7 @@ def _shuffled_sample(
     factors = sizes / np.maximum(1, counts) * (counts.sum() / sizes.sum())
     matrix = concatenated([each.matrix for each in drawn])
     xp, place = matrix.xp, {"xp": matrix.xp, "device": matrix.device}
-    targets = [recode(each.scanned) for each in drawn]
+    targets = [each.targets for each in drawn]
 
     def joined(values: Iterable[Array | None]) -> Array | None:
         sampled = [each for each in values if each is not None]
