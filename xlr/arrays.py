@@ -32,17 +32,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 # Size of a block of rows in host memory. It stays in the cache between two products.
 HOST_BLOCK_BYTES = 2**21
 
-# The standard's names of NumPy's kinds of numbers.
-KIND_NAMES = {
-    "b": "bool",
-    "i": "signed integer",
-    "u": "unsigned integer",
-    "f": "real floating",
-    "c": "complex floating",
-}
 
-
-def is_foreign(x: object, name: str = "x") -> bool:
+def is_foreign(x: Any, name: str = "x") -> bool:
     """Return whether ``x`` is an array of a library other than NumPy and SciPy.
 
     If it is, the array stays in its library. scikit-learn's validation reads NumPy
@@ -60,13 +51,6 @@ def is_foreign(x: object, name: str = "x") -> bool:
             "infer accept Dask arrays and tables, together with an X of Dask. "
             f"Otherwise, pass {name}.compute()."
         )
-    _refuse_unsupported(x)
-    if is_sparse(x):
-        return not issparse(x)
-    return is_array_api_obj(x) and not isinstance(x, np.ndarray | np.generic)
-
-
-def _refuse_unsupported(x: Any) -> None:
     is_torch_sparse = array_api_compat.is_torch_array(x) and "sparse" in str(x.layout)
     unsupported = "sparse.", "jax.experimental.sparse.", "ndonnx."
     if is_torch_sparse or type(x).__module__.startswith(unsupported):
@@ -75,6 +59,9 @@ def _refuse_unsupported(x: Any) -> None:
             "not supported: pass x.to_dense() (torch), x.todense(), x.unwrap_numpy() "
             "(ndonnx), or a matrix of scipy.sparse."
         )
+    if is_sparse(x):
+        return not issparse(x)
+    return is_array_api_obj(x) and not isinstance(x, np.ndarray | np.generic)
 
 
 def is_sparse(x: object) -> bool:
@@ -91,17 +78,6 @@ def is_traced(*values: object) -> bool:
             if isinstance(x, jax.core.Tracer):
                 return True
     return False
-
-
-def aligned(x: Array) -> Array:
-    """Return ``x``, or an aligned copy of it.
-
-    An array received over a network may start at any byte. NumPy would copy such an
-    array for each product.
-    """
-    if isinstance(x, np.ndarray) and not x.flags.aligned:
-        return np.require(x, requirements="A")
-    return x
 
 
 def entries(x: Array) -> Array:
@@ -324,11 +300,9 @@ def move(x: Any, *, xp: Namespace, device: Device, dtype: Any | None = None) -> 
     x = np.require(x, dtype=x.dtype.newbyteorder("="), requirements=["C", "W"])
     if dtype is None:
         info = xp.__array_namespace_info__()
-        # torch tries each dtype of the kind, or of all kinds.
-        if x.dtype.name not in info.dtypes(
-            device=device, kind=KIND_NAMES.get(x.dtype.kind)
-        ):
-            kind = "real floating" if x.dtype.kind == "f" else "integral"
+        kind = "real floating" if x.dtype.kind == "f" else "integral"
+        searched = kind if x.dtype.kind in "fiu" else None  # torch tries each dtype
+        if x.dtype.name not in info.dtypes(device=device, kind=searched):
             dtype = info.default_dtypes(device=device)[kind]
     if array_api_compat.is_jax_namespace(xp):  # its asarray compiles for each shape
         import jax
@@ -425,11 +399,10 @@ def current_device(x: Array) -> contextlib.AbstractContextManager[Any]:
 
     Other libraries take the device of each new array as an argument.
     """
-    if isinstance(x, np.ndarray):
-        return contextlib.nullcontext()
-    if array_api_compat.is_cupy_array(x) or (is_sparse(x) and not issparse(x)):
-        return x.device
-    return contextlib.nullcontext()
+    is_cupy = not isinstance(x, np.ndarray) and (
+        array_api_compat.is_cupy_array(x) or (is_sparse(x) and not issparse(x))
+    )
+    return x.device if is_cupy else contextlib.nullcontext()
 
 
 def block_bytes(x: Array) -> int:

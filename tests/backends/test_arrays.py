@@ -186,12 +186,3 @@ def test_positive_definite_solver_of_another_matrix_gives_nan(
     expected[1] = np.nan
     actual = arrays.positive_definite_solver(place(a), xp=backend.xp)(place(b))
     assert_close(actual, expected, rtol=1e-6)
-
-
-def test_aligned_copies_unaligned_arrays_only():
-    values = np.arange(6.0)
-    unaligned = np.frombuffer(b"abc" + values.tobytes(), offset=3)
-    assert not unaligned.flags.aligned
-    assert arrays.aligned(unaligned).flags.aligned
-    np.testing.assert_array_equal(arrays.aligned(unaligned), values)
-    assert arrays.aligned(values) is values

@@ -15,6 +15,7 @@ from xlr.data import (
     Scaler,
     SparseMatrix,
     SplitMatrix,
+    matrix_of,
 )
 
 # On JAX, test_jax_tracing.py tests these by a compiled fit.
@@ -237,3 +238,14 @@ def test_sparse_parts_may_store_an_entry_twice():
     made = SplitMatrix([twice])
     weights = np.ones((2, 1))
     np.testing.assert_array_equal(made.sandwich_diagonal(weights), [[0, 9]])
+
+
+def test_matrix_of_a_chunk_copies_unaligned_arrays_only():
+    values = np.arange(6.0)[:, None]
+    xp = arrays.namespace(values)
+    unaligned = np.frombuffer(b"abc" + values.tobytes(), offset=3)[:, None]
+    assert not unaligned.flags.aligned
+    stored = matrix_of(unaligned, xp=xp).stored
+    assert stored.flags.aligned
+    np.testing.assert_array_equal(stored, values)
+    assert matrix_of(values, xp=xp).stored is values

@@ -159,7 +159,11 @@ def matrix_of(chunk: Any, *, xp: Namespace) -> Matrix:
     """Return a chunk as a matrix; NumPy reads arrays of torch and JAX in place."""
     if xp is numpy_namespace:
         chunk = arrays.numpy_view(chunk)
-    return as_matrix(arrays.aligned(chunk))
+    if isinstance(chunk, np.ndarray):
+        # An array received over a network may start at any byte. NumPy would copy such
+        # an array for each product.
+        chunk = np.require(chunk, requirements="A")
+    return as_matrix(chunk)
 
 
 class PerRow(NamedTuple):

@@ -227,11 +227,8 @@ class DenseMatrix:
     def sandwich(self, columns: Array) -> Array:
         """Return A'A for A = [u_1 X, ..., u_m X]: (m n_columns, m n_columns)."""
         values = self.xp.astype(self.stored, columns.dtype, copy=False)
-        if columns.shape[1] == 1:
-            A = columns * values
-        else:
-            A = columns[:, :, None] * values[:, None, :]
-            A = self.xp.reshape(A, (self.shape[0], -1))
+        A = columns[:, :, None] * values[:, None, :]
+        A = self.xp.reshape(A, (self.shape[0], -1))
         product = self.xp.matmul(A.T, A)
         if product.dtype == self.xp.float64:
             return product
@@ -264,8 +261,7 @@ class DenseMatrix:
         """Return the same numbers in float32 or float64."""
         if dtype == self.dtype == self.stored.dtype:
             return self
-        stored = self.xp.astype(self.stored, dtype, copy=False)
-        return DenseMatrix(stored, dtype, xp=self.xp, device=self.device)
+        return self._with(self.xp.astype(self.stored, dtype, copy=False), dtype)
 
     def standardized(self, scaler: Scaler) -> Any:
         """Return the matrix with centred and scaled columns.
