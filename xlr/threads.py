@@ -136,7 +136,7 @@ class ThreadPool:
         for number, task in enumerate(others):
             # Threads do not inherit the context, which holds NumPy's error state.
             run = functools.partial(contextvars.copy_context().run, task)
-            self._tasks.put(functools.partial(_put_result, done, number, run))
+            self._tasks.put((number, run, done))
         results: list[Any] = [first(), *[None] * len(others)]
         errors: list[BaseException | None] = [None] * len(others)
         for _ in others:
@@ -149,8 +149,12 @@ class ThreadPool:
     def _work(self) -> None:
         """Run tasks until None, and pass it on."""
         while (task := self._tasks.get()) is not None:
-            task()
-            del task  # frees its rows
+            number, run, done = task
+            try:
+                done.put((number, run(), None))
+            except BaseException as error:
+                done.put((number, None, error))
+            del task, run  # frees its rows
         self._tasks.put(None)  # for the next thread
         self._ended.put(None)
 
@@ -162,18 +166,6 @@ class ThreadPool:
 
 
 SERIAL_POOL = ThreadPool(1)
-
-
-def _put_result(
-    done: SimpleQueue[tuple[int, Any, BaseException | None]],
-    number: int,
-    task: Callable[[], Any],
-) -> None:
-    """Run a task and put its result or error into a queue."""
-    try:
-        done.put((number, task(), None))
-    except BaseException as error:
-        done.put((number, None, error))
 
 
 @contextlib.contextmanager
