@@ -189,16 +189,15 @@ def _note_position(error: Exception, chunks: Sequence[tuple[Delayed, ...]]) -> N
     """
     if str(error).startswith("Chunk ") or type(error).__name__ == "KilledWorker":
         return
-    # Bisection. No chunk before ``first`` fails. If ``some_fail``, one before ``end``
-    # does.
-    first, end, some_fail = 0, len(chunks), False
-    while end - first > 1 or (end > first and not some_fail):
-        middle = (first + end + 1) // 2
-        if _some_fail(type(error), chunks[first:middle]):
-            end, some_fail = middle, True
+    # Bisection. No chunk before ``first`` fails.
+    first = 0
+    while len(chunks) > 1:
+        middle = len(chunks) // 2
+        if _some_fail(type(error), chunks[:middle]):
+            chunks = chunks[:middle]
         else:
-            first = middle
-    if some_fail:
+            first, chunks = first + middle, chunks[middle:]
+    if _some_fail(type(error), chunks):
         error.add_note(f"This was raised by chunk {first} of X or y.")
 
 
