@@ -57,13 +57,12 @@ def chunks_of(X: Any, like: Matrix, encoder: Encoder | None = None) -> ChunkedMa
     UserWarning
         If the columns are in several chunks.
     """
-    source = X
     if _is_dask_table(X):
         read = partial(_numbers, dtype=str(like.dtype).rpartition(".")[2])
         if encoder is not None:
             read = partial(encoder.encode, read_numbers=read)
         parts = [call(read, part, name="table") for part in parts_of(X)]
-        return ChunkedMatrix(parts, (float("nan"),) * len(parts), like, source)
+        return ChunkedMatrix(parts, (float("nan"),) * len(parts), like, X)
     if len(X.chunks[1]) > 1:
         warn(
             f"The columns of X are in {len(X.chunks[1])} chunks. Each pass over the "
@@ -73,7 +72,7 @@ def chunks_of(X: Any, like: Matrix, encoder: Encoder | None = None) -> ChunkedMa
         X = X.rechunk({1: -1})
     if isinstance(X._meta, np.ndarray) and X.dtype != like.stored.dtype:
         X = X.astype(like.stored.dtype)  # as scikit-learn reads rows in memory
-    return ChunkedMatrix(parts_of(X), tuple(X.chunks[0]), like, source)
+    return ChunkedMatrix(parts_of(X), tuple(X.chunks[0]), like, X)
 
 
 def _numbers(table: Any, dtype: str) -> Array:

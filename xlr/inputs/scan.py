@@ -318,7 +318,6 @@ def _shuffled_sample(
     factors = sizes / np.maximum(1, counts) * (counts.sum() / sizes.sum())
     matrix = concatenated([each.matrix for each in drawn])
     xp, place = matrix.xp, {"xp": matrix.xp, "device": matrix.device}
-    targets = [each.targets for each in drawn]
 
     def joined(values: Iterable[Array | None]) -> Array | None:
         sampled = [each for each in values if each is not None]
@@ -328,8 +327,8 @@ def _shuffled_sample(
     row_ids = np.concatenate([n + each.row_ids for n, each in zip(row_ids, drawn)])
     shuffled = Targets(
         1,
-        joined(each.labels for each in targets),
-        joined(each.weights * float(f) for each, f in zip(targets, factors)),
-        offset=joined(each.offset for each in targets),
+        joined(each.targets.labels for each in drawn),
+        joined(each.targets.weights * float(f) for each, f in zip(drawn, factors)),
+        offset=joined(each.targets.offset for each in drawn),
     )
     return row_ids[order], matrix.take_rows(arrays.move(order, **place)), shuffled
