@@ -411,7 +411,8 @@ def block_bytes(x: Array) -> int:
     On a CPU, a block stays in the cache between the two products that read it. On a
     GPU, it is large enough to hide the launch times of kernels.
     """
-    return HOST_BLOCK_BYTES if in_host_memory(x) else 2**27
+    on_host = isinstance(x, np.ndarray) or in_host_memory(x)
+    return HOST_BLOCK_BYTES if on_host else 2**27
 
 
 @functools.cache

@@ -132,7 +132,8 @@ def read_features(
     """
     if chunked and arrays.is_dask(X):
         return _read_chunks(estimator, X, reset=reset)
-    if type(X) is np.ndarray and _is_plain(X):
+    # scikit-learn's validation takes longer than the prediction of a row.
+    if type(X) is np.ndarray and X.dtype.char in PLAIN_TYPES and X.ndim == 2 and X.size:
         known = getattr(estimator, "n_features_in_", None)
         is_named = hasattr(estimator, "feature_names_in_")
         if reset or (X.shape[1] == known and not is_named):
@@ -240,14 +241,6 @@ def _check_width(estimator: Any, width: int, reset: bool) -> None:
         )
 
 
-def _is_plain(X: np.ndarray) -> bool:
-    """Return whether an X needs neither conversion nor scikit-learn's validation.
-
-    The validation takes longer than the prediction of a row.
-    """
-    return X.dtype.char in PLAIN_TYPES and X.ndim == 2 and X.size > 0
-
-
 def _numbers(estimator: Any, X: Any) -> Any:
     """Return X as a NumPy or sparse CSR matrix of numbers.
 
@@ -262,7 +255,8 @@ def _numbers(estimator: Any, X: Any) -> Any:
             numbers = X if issparse(X) else np.asarray(X)
             if numbers.dtype.kind in "mM":
                 raise ValueError("X holds dates or times")
-        if isinstance(numbers, np.ndarray) and _is_plain(numbers):
+        is_array = isinstance(numbers, np.ndarray) and numbers.ndim == 2
+        if is_array and numbers.size and numbers.dtype.char in PLAIN_TYPES:
             return numbers
         matrix = check_array(
             numbers,
