@@ -242,10 +242,6 @@ class CategoricalMatrix:
         """Return the diagonal of X' diag(h) X for each column h of ``weights``."""
         return self.transpose_matvec(weights)
 
-    def explicit(self) -> CategoricalMatrix:
-        """Return the matrix itself."""
-        return self
-
     def take_rows(self, rows: slice | Array) -> CategoricalMatrix:
         """Return some rows: a slice as a view, or indices on the device as a copy."""
         if not isinstance(rows, slice):

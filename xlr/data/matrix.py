@@ -138,9 +138,6 @@ class Matrix(Protocol):
     def sandwich_diagonal(self, weights: Array) -> Array:
         """Return the diagonal of X' diag(h) X for each column h of ``weights``."""
 
-    def explicit(self) -> Matrix:
-        """Return a matrix for several products: dense rows are centred and scaled."""
-
     def take_rows(self, rows: slice | Array) -> Matrix:
         """Return some rows: a slice as a view, or indices on the device as a copy."""
 
@@ -239,10 +236,6 @@ class DenseMatrix:
         product = self.xp.matmul(weights.T, self.stored * self.stored)
         return arrays.widened(product, xp=self.xp)
 
-    def explicit(self) -> DenseMatrix:
-        """Return the matrix itself."""
-        return self
-
     def take_rows(self, rows: slice | Array) -> DenseMatrix:
         """Return some rows, in the dtype of the products."""
         if isinstance(rows, slice):
@@ -261,7 +254,8 @@ class DenseMatrix:
         """Return the same numbers in float32 or float64."""
         if dtype == self.dtype == self.stored.dtype:
             return self
-        return self._with(self.xp.astype(self.stored, dtype, copy=False), dtype)
+        stored = self.xp.astype(self.stored, dtype, copy=False)
+        return DenseMatrix(stored, dtype, xp=self.xp, device=self.device)
 
     def standardized(self, scaler: Scaler) -> Any:
         """Return the matrix with centred and scaled columns.

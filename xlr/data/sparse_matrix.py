@@ -93,10 +93,6 @@ class SparseMatrix:
         """Return the diagonal of X' diag(h) X for each column h of ``weights``."""
         return self._with_entries(self._csr.data**2).transpose_matvec(weights)
 
-    def explicit(self) -> SparseMatrix:
-        """Return the matrix itself: it is never made dense."""
-        return self
-
     def take_rows(self, rows: slice | Array) -> SparseMatrix:
         """Return some rows; a slice shares its entries."""
         if not isinstance(rows, slice):

@@ -10,7 +10,13 @@ from xlr import arrays
 from xlr.arrays import Array
 from xlr.data.blocks import cut, map_reduce
 from xlr.data.categorical_matrix import CategoricalMatrix
-from xlr.data.matrix import DenseMatrix, Matrix, Scaler, is_matrix
+from xlr.data.matrix import (
+    DenseMatrix,
+    Matrix,
+    Scaler,
+    StandardizedMatrix,
+    is_matrix,
+)
 from xlr.data.sparse_matrix import (
     MAX_DENSE_ENTRIES,
     MIN_DENSE_ROWS,
@@ -154,10 +160,6 @@ class SplitMatrix:
         squares = [part.sandwich_diagonal(weights) for part in self.parts]
         return self.xp.concat(squares, axis=1)
 
-    def explicit(self) -> SplitMatrix:
-        """Return the matrix with dense parts centred and scaled once."""
-        return self._with([part.explicit() for part in self.parts])
-
     def take_rows(self, rows: slice | Array) -> SplitMatrix:
         """Return some rows: a slice as a view, or indices on the device as a copy."""
         return self._with([part.take_rows(rows) for part in self.parts])
@@ -207,6 +209,13 @@ def as_matrix(X: Any) -> Matrix:
         return X
     kind: Any = SparseMatrix if arrays.is_sparse(X) else DenseMatrix
     return kind(X, xp=arrays.namespace(arrays.entries(X)))
+
+
+def explicit(matrix: Any) -> Any:
+    """Return a matrix for several products: dense rows are centred and scaled."""
+    if isinstance(matrix, SplitMatrix):
+        return matrix._with([explicit(part) for part in matrix.parts])
+    return matrix.explicit() if isinstance(matrix, StandardizedMatrix) else matrix
 
 
 def concatenated(blocks: Sequence[Any]) -> Any:

@@ -14,7 +14,7 @@ from typing import Any
 
 from xlr import arrays
 from xlr.arrays import Array
-from xlr.data import Block
+from xlr.data import Block, explicit
 from xlr.losses import Curvature, Loss
 
 
@@ -156,7 +156,7 @@ def outer_sums(block: Block, U: Array, dtype: Any) -> tuple[Array, Array, Array]
         Of the products.
     """
     xp, (_, n, m) = block.xp, U.shape
-    matrix = block.matrix.explicit()
+    matrix = explicit(block.matrix)
     U = xp.astype(U, dtype, copy=False)
     pairs = U * U if m == 1 else U[:, :, :, None] * U[:, :, None, :]
     pairs = xp.reshape(pairs, (-1, n * m * m))
