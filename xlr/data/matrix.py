@@ -377,13 +377,9 @@ class StandardizedMatrix:
         Dense rows are copied, centred and scaled if taken by index, or if the means
         would cost digits; other rows stay raw.
         """
-        is_copied = not isinstance(rows, slice)
-        is_copied = is_copied or (self._is_dense and self._loses_digits)
-        matrix = self.matrix.take_rows(rows)
-        taken = StandardizedMatrix.__new__(StandardizedMatrix)
-        taken.__dict__.update(
-            self.__dict__, matrix=matrix, shape=matrix.shape, stored=matrix.stored
-        )
+        taken = StandardizedMatrix(self.matrix.take_rows(rows), self.scaler)
+        by_index = not isinstance(rows, slice)
+        is_copied = by_index or (self._is_dense and self._loses_digits)
         return taken.explicit() if is_copied else taken
 
     def take_columns(self, columns: Array) -> Any:
