@@ -47,7 +47,7 @@ class ChunkedMatrix:
     sample_ids : ndarray of shape (n_sampled,)
         Row ids of the sample in memory; None before it is drawn.
     n_passes : int
-        Number of reads of all chunks, with those that scanned the input.
+        Number of reads of all chunks in a fit, with those that scanned the input.
     persisted : list of Delayed
         Tasks whose results the cluster keeps until the fit ends or fails.
     xp, device, dtype, stored
@@ -108,19 +108,12 @@ class ChunkedMatrix:
     def map_reduce(
         self,
         function: Callable[..., Sums | None],
-        *others: Sequence[Delayed],
+        *inputs: Sequence[Delayed],
         combine: Callable[[Sums, Sums], Sums] = add,
         name: str,
-        reads_rows: bool = True,
     ) -> Sums:
-        """Combine ``function(X, *others)`` over all chunks, in one pass.
-
-        Without ``reads_rows`` the function gets None in place of X.
-        """
-        self.n_passes += reads_rows
-        n_chunks = len(self.tasks)
-        inputs = self.tasks if reads_rows else [literal(None)] * n_chunks, *others
-        results = self.map_tasks([function] * n_chunks, *inputs, name=name)
+        """Combine ``function(*inputs)`` over all chunks, in one pass."""
+        results = self.map_tasks([function] * len(self.tasks), *inputs, name=name)
         total = tree_reduce(results, combine, name=name)
         return fetch([total], *inputs, persisted=self.persisted)[0][0]
 
@@ -245,13 +238,14 @@ class ChunkedData:
         none = [literal(None)] * len(self.targets)
         name = getattr(function, "func", function).__name__  # of a partial function
         name = name.strip("_").replace("_", "-")
+        self.X.n_passes += reads_rows
         return self.X.map_reduce(
             on_chunk,
+            self.X.tasks if reads_rows else none,
             self.targets,
             none if per_row is None else per_row.tasks,
             combine=options["combine"],
             name=name,
-            reads_rows=reads_rows,
         )
 
 

@@ -554,7 +554,7 @@ class LinearClassifier(ClassifierMixin, LinearModel):
             chunks, model = self._prepare_chunks(X, offset)
             values = (split_like(chunks, v, name) for name, v in given.items())
             score = partial(_right_weight, model)
-            right, total = chunks.map_reduce(score, *values, name="score")
+            right, total = chunks.map_reduce(score, chunks.tasks, *values, name="score")
         else:
             right, total = _right_weight(self, X, **given)
         if not total > 0:
