@@ -289,8 +289,9 @@ class StandardizedMatrix:
         Z w = X (w / scale) - mean \cdot (w / scale), \qquad
         Z'r = (X'r - mean \textstyle\sum_i r_i) / scale
 
-    For second derivatives, and if the means would cost digits, each dense block of rows
-    is copied, centred and scaled.
+    If the means would cost digits, each dense block of rows is copied, centred and
+    scaled. Second derivatives, which would lose twice as many, ask for such a copy
+    (:meth:`explicit`).
 
     Parameters
     ----------
@@ -331,8 +332,6 @@ class StandardizedMatrix:
 
     def sandwich(self, columns: Array) -> Array:
         """Return A'A for A = [u_1 Z, ..., u_m Z]: (m n_columns, m n_columns)."""
-        if self._is_dense:
-            return self.explicit().sandwich(columns)
         xp, (_, m), p = self.xp, columns.shape, self.shape[1]
         gram = xp.reshape(self.matrix.sandwich(columns), (m, p, m, p))
         # The same sums with 1 instead of x: x'u_k u_l, and u_k'u_l.
@@ -349,8 +348,6 @@ class StandardizedMatrix:
 
     def sandwich_diagonal(self, weights: Array) -> Array:
         """Return the diagonal of Z' diag(h) Z for each column h of ``weights``."""
-        if self._is_dense:
-            return self.explicit().sandwich_diagonal(weights)
         xp, scaler = self.xp, self.scaler
         squares = self.matrix.sandwich_diagonal(weights)
         product = self.matrix.transpose_matvec(weights)

@@ -99,7 +99,7 @@ def hessian_diagonal(
     xp = block.xp
     h = curvature(block, loss, parameters).diagonal(xp=xp)
     h = xp.reshape(h, (h.shape[0], -1))
-    diagonal = block.matrix.sandwich_diagonal(h)
+    diagonal = explicit(block.matrix).sandwich_diagonal(h)
     return diagonal, xp.sum(h, axis=0, dtype=block.accumulation_dtype)
 
 
@@ -197,7 +197,7 @@ def squared_rows(block: Block, fit_intercept: bool) -> tuple[Array]:
     With an intercept, each row has an additional entry of 1.
     """
     xp, weights = block.xp, block.weights
-    squares = xp.sum(block.matrix.sandwich_diagonal(weights), axis=1)
+    squares = xp.sum(explicit(block.matrix).sandwich_diagonal(weights), axis=1)
     if fit_intercept:
         squares = squares + xp.sum(weights, axis=0, dtype=block.accumulation_dtype)
     return (squares,)
