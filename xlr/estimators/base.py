@@ -572,10 +572,9 @@ def _right_weight(
 
     if (n_rows := np.shape(X)[0]) == 0:  # an empty chunk
         return np.zeros(()), np.zeros(())
-    given = {"y_true": y, "y_pred": model.predict(X, offset), "weights": sample_weight}
-    given = on_host(given)
-    rows = Features(np.empty((n_rows, 0)), numpy_namespace, "cpu", None)
-    weights = place_weights(given.pop("weights"), rows)
+    given = {"y_true": y, "y_pred": model.predict(X, offset)}
+    given = on_host({**given, "sample_weight": sample_weight})
+    weights = place_weights(given.pop("sample_weight"), Features(np.empty((n_rows, 0))))
     (total,) = class_totals(weights)
     if total == 0:
         return np.zeros(()), np.zeros(())
