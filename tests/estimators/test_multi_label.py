@@ -126,8 +126,8 @@ def in_pandas(dtype):
 
 @pytest.mark.parametrize(
     "table",
-    [in_polars, in_pyarrow, in_pandas("boolean"), in_pandas("Int64")],
-    ids=["polars", "pyarrow", "boolean", "Int64"],
+    [in_polars, in_pyarrow, *map(in_pandas, ("boolean", "Int64", "category"))],
+    ids=["polars", "pyarrow", "boolean", "Int64", "category"],
 )
 def test_multi_label_fit_takes_tables_with_missing_labels(table):
     labels = {

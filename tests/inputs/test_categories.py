@@ -311,6 +311,20 @@ WRONG_CATEGORIES = {
 OF_TWO_TYPES = {"levels of two types", "numbers and booleans", "two types of numbers"}
 
 
+def test_categories_need_names_of_columns_that_are_strings():
+    columns, y = patients()
+    table = in_pandas(columns)[["age", "town"]]
+    model = xlr.LogisticRegression(categorical=["town"]).fit(table, y)
+    numbered = table.set_axis([0, 1], axis=1)
+    with pytest.raises(ValueError, match="names that are strings"):
+        xlr.LogisticRegression(categorical="auto").fit(numbered, y)
+    with (
+        pytest.warns(UserWarning, match="valid feature names"),
+        pytest.raises(ValueError, match="X lacks the columns 'age', 'town' of the fit"),
+    ):
+        model.predict(numbered)
+
+
 @pytest.mark.parametrize("case", WRONG_CATEGORIES)
 def test_wrong_categories_are_refused_with_a_clear_error(case):
     categorical, changed, sentence = WRONG_CATEGORIES[case]

@@ -148,6 +148,7 @@ class LinearModel(BaseEstimator):
     _one_vs_rest: bool
     _has_offset: bool = False
     _warned_of_offset: bool = False
+    _names_of_columns: list[str] | None = None  # of a copy that predicts chunks
 
     def _map_logits(
         self, function: Callable[..., Array], X: Array, offset: Array | None = None
@@ -160,7 +161,7 @@ class LinearModel(BaseEstimator):
             check_is_fitted(self, "coef_")
         if offset is None and self._has_offset:
             self._warn_of_missing_offset()
-        features = read_features(self, X, reset=False)
+        features = read_features(self, X, reset=False, may_repeat=True)
         xp, (n_rows, n_features) = features.xp, features.X.shape
         matrix, entries = features.matrix, features.stored
         accumulation_dtype = features.accumulation_dtype
@@ -203,7 +204,8 @@ class LinearModel(BaseEstimator):
             # An entry of X that is not finite makes all logits of its row not finite.
             finite = xp.all(xp.isfinite(xp.stack(sums)))
             if not arrays.is_traced(finite) and not arrays.to_host(finite):
-                refuse_non_finite(matrix, features.column_names)
+                names = self._names_of_columns or features.column_names
+                refuse_non_finite(matrix, names)
         if n > n_rows:
             results = results[:n_rows, ...]
         if features.given is not None:
@@ -234,7 +236,7 @@ class LinearModel(BaseEstimator):
     def _of_numbers(self) -> Self:
         """Return a copy that accepts rows without column names and without offset."""
         model = copy.copy(self)
-        model._has_offset = False
+        model._has_offset, model._names_of_columns = False, self.coef_names_
         if hasattr(model, "feature_names_in_"):
             del model.feature_names_in_
         return model

@@ -98,6 +98,11 @@ class Encoder:
             options make them errors.
         """
         frame = nw.from_native(X, eager_only=True)
+        absent = {*self.numeric, *self.levels}.difference(frame.columns)
+        if absent:
+            raise ValueError(
+                f"X lacks the columns {listed(sorted(absent))} of the fit."
+            )
         codes = np.stack([self._codes(frame[name], name) for name in self.levels]).T
         n_levels = [len(levels) - self.n_dropped for levels in self.levels.values()]
         if not self.numeric:
@@ -163,6 +168,11 @@ def fit_encoder(
     chosen = _chosen(estimator.categorical, frame)
     if not chosen:
         return None
+    if not all(isinstance(name, str) for name in frame.columns):
+        raise ValueError(
+            "Tables with categorical columns need column names that are strings. "
+            "Rename the columns: X.columns = X.columns.astype(str) in pandas."
+        )
     with_missing = estimator.handle_missing == "level"
     levels_of_part = partial(find_levels, chosen)
     found = map_partitions(levels_of_part) if map_partitions else [levels_of_part(X)]

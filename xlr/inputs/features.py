@@ -116,13 +116,19 @@ class Features:
 
 
 def read_features(
-    estimator: Any, X: Any, *, reset: bool, chunked: bool = False
+    estimator: Any,
+    X: Any,
+    *,
+    reset: bool,
+    chunked: bool = False,
+    may_repeat: bool = False,
 ) -> Features:
     """Validate X; with ``reset=False`` compare its features with the fit.
 
     scikit-learn validates lists, tables, NumPy arrays and matrices of scipy.sparse. An
     array of another library stays on its device. With ``chunked``, arrays and tables
-    of Dask become :class:`ChunkedMatrix`.
+    of Dask become :class:`ChunkedMatrix`. With ``may_repeat``, a sparse matrix may
+    store an entry in parts, which a product sums; the search for them takes as long.
 
     Raises
     ------
@@ -136,7 +142,9 @@ def read_features(
     if type(X) is np.ndarray and X.dtype.char in PLAIN_TYPES and X.ndim == 2 and X.size:
         known = getattr(estimator, "n_features_in_", None)
         is_named = hasattr(estimator, "feature_names_in_")
-        if reset or (X.shape[1] == known and not is_named):
+        if reset:  # a copy costs less than slow products in every pass
+            return Features(X if X.itemsize in X.strides else np.ascontiguousarray(X))
+        if X.shape[1] == known and not is_named:
             return Features(X)
     if is_matrix(X):
         _check_width(estimator, X.shape[1], reset)
@@ -153,6 +161,7 @@ def read_features(
         return Features(matrix, names, encoder)
     if isinstance(X, np.ndarray) or not arrays.is_foreign(X):
         given, X = X, _numbers(estimator, X)
+        X = canonical(X) if issparse(X) and not may_repeat else X
         names = _names(estimator, given if is_table(given) else X, reset=reset)
         if isinstance(arrays.entries(X), np.ndarray):
             return Features(X, names)
@@ -256,8 +265,9 @@ def _numbers(estimator: Any, X: Any) -> Any:
             if numbers.dtype.kind in "mM":
                 raise ValueError("X holds dates or times")
         is_array = isinstance(numbers, np.ndarray) and numbers.ndim == 2
-        if is_array and numbers.size and numbers.dtype.char in PLAIN_TYPES:
-            return numbers
+        if is_array and numbers.size and numbers.dtype.kind in "biuf":
+            is_plain = numbers.dtype.char in PLAIN_TYPES
+            return numbers if is_plain else numbers.astype(np.float64)
         matrix = check_array(
             numbers,
             input_name="X",
@@ -272,7 +282,7 @@ def _numbers(estimator: Any, X: Any) -> Any:
         return matrix
     # SciPy takes int32 indices for these arrays, if they fit: half the bytes of int64.
     stored = (matrix.data, matrix.indices, matrix.indptr)
-    return canonical(csr_array(stored, shape=matrix.shape))
+    return csr_array(stored, shape=matrix.shape)
 
 
 def _names(estimator: Any, X: Any, *, reset: bool) -> np.ndarray | None:
@@ -283,6 +293,10 @@ def _names(estimator: Any, X: Any, *, reset: bool) -> np.ndarray | None:
     known = getattr(estimator, "feature_names_in_", None)
     if not reset and known is not None and list(getattr(X, "columns", ())) == [*known]:
         return np.asarray(known)
+    is_array = isinstance(arrays.entries(X), np.ndarray)
+    if not reset and known is None and is_array:
+        _check_width(estimator, X.shape[1], reset)
+        return None
     reader = BaseEstimator() if reset else copy.copy(estimator)
     try:
         validate_data(reader, X, reset=reset, skip_check_array=True)

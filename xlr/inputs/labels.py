@@ -368,8 +368,14 @@ def read_entries(Y: Any, n_samples: int) -> tuple[Array, Array]:
     Y = Y.toarray() if arrays.is_sparse(Y) else Y
     if not arrays.is_foreign(Y):
         try:  # scikit-learn reads the missing values of pandas as NaN
-            allow_empty = {"ensure_min_samples": 0, "ensure_min_features": 0}
-            Y = check_array(Y, ensure_all_finite=False, ensure_2d=False, **allow_empty)
+            Y = check_array(
+                Y,
+                dtype="numeric" if isinstance(Y, np.ndarray) else np.float64,
+                ensure_all_finite=False,
+                ensure_2d=False,
+                ensure_min_samples=0,
+                ensure_min_features=0,
+            )
         except (TypeError, ValueError) as error:
             raise ValueError(
                 f"y must hold 0, 1 and NaN only: {str(error).rstrip('.')}. For lists "

@@ -94,7 +94,7 @@ def scan_rows(
         )
     given = {"y": y, "sample_weight": sample_weight, "offset": offset}
     if isinstance(features.X, ChunkedMatrix):
-        return _scan_chunks(estimator, features.X, given, statistics)
+        return _scan_chunks(estimator, features, given, statistics)
     classes, totals, targets = _scan_targets(features, y, sample_weight, offset)
     check_n_classes(classes)
     return classes, totals, TrainingData(features.matrix, targets, pool=pool), None
@@ -150,15 +150,17 @@ class ChunkSample(NamedTuple):
 
 def _scan_chunks(
     estimator: Any,
-    X: ChunkedMatrix,
+    features: Features,
     given: dict[str, Any],
     statistics: ColumnStatistics | None,
 ) -> tuple[Array, np.ndarray, TrainingData, ColumnStatistics | None]:
     """Scan all chunks. Their targets stay on the workers."""
+    X: ChunkedMatrix = features.X
     inputs = [X.tasks if statistics is None else [literal(None)] * len(X.tasks)]
     inputs += [_split(X, values, name) for name, values in given.items()]
     seed = random_seed(estimator)
-    scan_chunk = partial(_scan_chunk, like=X.like, seed=seed)
+    names = features.column_names
+    scan_chunk = partial(_scan_chunk, like=X.like, names=names, seed=seed)
     # 1. One pass: each chunk returns its targets, its statistics and random rows.
     functions = [partial(scan_chunk, i, n) for i, n in enumerate(_to_draw(X))]
     scans = X.map_tasks(functions, *inputs, name="scan")
@@ -220,6 +222,7 @@ def _scan_chunk(
     offset: Any,
     *,
     like: Matrix,
+    names: list[str],
     seed: int,
 ) -> tuple[Targets, ColumnStatistics | None, ChunkSample | None]:
     """Return the targets, column statistics and random rows of a chunk.
@@ -232,6 +235,8 @@ def _scan_chunk(
         Values of the rows of the chunk; X is None if its statistics are known.
     like : Matrix
         A row of the kind of X.
+    names : list of str
+        Names of the columns of X.
     seed : int
         Seed of the sample.
     """
@@ -256,9 +261,10 @@ def _scan_chunk(
     classes, totals, targets = _scan_targets(features, y, sample_weight, offset)
     statistics = None
     if totals.any() and not has_statistics:
-        statistics = column_statistics(TrainingData(matrix, targets))
+        data = TrainingData(matrix, targets)
+        statistics = column_statistics(data, names=lambda: names)
     else:  # X must be finite in rows without weight, too
-        refuse_non_finite(matrix)
+        refuse_non_finite(matrix, names[: matrix.shape[1]])
     n_drawn = min(n_drawn, math.ceil(n_rows / ROWS_PER_SAMPLED_ROW))
     generator = np.random.default_rng([seed, position])
     row_ids = generator.choice(n_rows, 0 if has_statistics else n_drawn, replace=False)
