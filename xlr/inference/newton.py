@@ -22,8 +22,10 @@ MAX_NEWTON_STEPS = 29
 
 MIN_SHARE = 1 / 8  # smallest share of a Newton step, with Firth's penalty
 
-# Bounds on the reduced gradient: absolute, and in rounding errors of X.
-CONSTRAINED_TOL = 1e-9
+# Bounds on the reduced gradient: absolute, and in rounding errors of X. The error of F
+# is about the square: ends of profile intervals differ by less than 1e-12 from those
+# with 1e-9, which take a quarter more time with Firth's penalty.
+CONSTRAINED_TOL = 1e-7
 CONSTRAINED_ROUNDINGS = 64
 
 MAX_CONSTRAINED_STEPS = 200  # accepted or rejected
