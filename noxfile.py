@@ -86,7 +86,7 @@ def signatures(session: nox.Session, version: str) -> None:
 
 @nox.session
 def gpu(session: nox.Session) -> None:
-    """Run the GPU tests on CuPy and torch; a missing library or GPU is an error."""
+    """Run the GPU tests on CuPy and torch; a missing library is an error."""
     if not HAS_GPU:
         session.skip("This machine has no NVIDIA GPU: nvidia-smi is not on the PATH")
     session.install("-e.[cuda12]", *groups("test", "torch"))

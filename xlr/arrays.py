@@ -301,8 +301,9 @@ def move(x: Any, *, xp: Namespace, device: Device, dtype: Any | None = None) -> 
     if dtype is None:
         info = xp.__array_namespace_info__()
         kind = "real floating" if x.dtype.kind == "f" else "integral"
-        searched = kind if x.dtype.kind in "fiu" else None  # torch tries each dtype
-        if x.dtype.name not in info.dtypes(device=device, kind=searched):
+        # None means all kinds, whose dtypes torch tries one by one.
+        among = kind if x.dtype.kind in "fiu" else None
+        if x.dtype.name not in info.dtypes(device=device, kind=among):
             dtype = info.default_dtypes(device=device)[kind]
     if array_api_compat.is_jax_namespace(xp):  # its asarray compiles for each shape
         import jax
@@ -399,10 +400,10 @@ def current_device(x: Array) -> contextlib.AbstractContextManager[Any]:
 
     Other libraries take the device of each new array as an argument.
     """
-    is_cupy = not isinstance(x, np.ndarray) and (
+    on_cupy_device = not isinstance(x, np.ndarray) and (
         array_api_compat.is_cupy_array(x) or (is_sparse(x) and not issparse(x))
     )
-    return x.device if is_cupy else contextlib.nullcontext()
+    return x.device if on_cupy_device else contextlib.nullcontext()
 
 
 def block_bytes(x: Array) -> int:

@@ -197,7 +197,7 @@ def _note_position(error: Exception, chunks: Sequence[tuple[Delayed, ...]]) -> N
             chunks = chunks[:middle]
         else:
             first, chunks = first + middle, chunks[middle:]
-    if _some_fail(type(error), chunks):
+    if _some_fail(type(error), chunks):  # perhaps the first look at the last chunk
         error.add_note(f"This was raised by chunk {first} of X or y.")
 
 

@@ -263,11 +263,11 @@ class InfluenceDisplay(Display):
         ImportError
             If matplotlib is not installed.
         """
-        rows = results.get_influence()
+        influence = results.get_influence()
         display = cls(
-            arrays.to_host(rows.hat_matrix_diag),
-            arrays.to_host(rows.resid_studentized),
-            arrays.to_host(rows.cooks_distance),
+            arrays.to_host(influence.hat_matrix_diag),
+            arrays.to_host(influence.resid_studentized),
+            arrays.to_host(influence.cooks_distance),
             results.effective_df,
         )
         return display.plot(**kwargs)
@@ -490,7 +490,9 @@ class CVScoresDisplay(Display):
             If matplotlib is not installed.
         """
         check_is_fitted(estimator, "scores_")
-        name = estimator.scoring or "log-likelihood of a row"
+        # scikit-learn's default depends on its version.
+        is_ours = hasattr(estimator, "n_passes_")
+        name = estimator.scoring or ("log-likelihood of a row" if is_ours else "score")
         name = name.replace("_", " ") if isinstance(name, str) else "score"
         # scores_ has an axis of l1_ratios; l1_ratio_ may differ by rounding.
         distance = np.abs(np.subtract(estimator.l1_ratios_, estimator.l1_ratio_))

@@ -154,7 +154,7 @@ class ThreadPool:
                 done.put((number, run(), None))
             except BaseException as error:
                 done.put((number, None, error))
-            del task, run  # frees its rows
+            del task, run, done  # frees the rows, and results that nobody took
         self._tasks.put(None)  # for the next thread
         self._ended.put(None)
 

@@ -34,12 +34,23 @@ def sklearn_fit(X, y, sample_weight=None, **parameters):
 # -- agreement with scikit-learn -------------------------------------------------------
 
 
+@pytest.mark.parametrize("step", [2, -3])
+def test_fit_to_strided_columns_is_the_fit_to_their_copy(step):
+    strided = X[:, ::step]
+    model = xlr.LogisticRegression().fit(strided, Y)
+    expected = xlr.LogisticRegression().fit(np.ascontiguousarray(strided), Y)
+    np.testing.assert_array_equal(model.coef_, expected.coef_)
+    found, copied = model.predict_proba(strided), expected.predict_proba(strided)
+    np.testing.assert_allclose(found, copied, rtol=1e-12)
+
+
 @pytest.mark.parametrize("dtype", [bool, np.uint8, np.int32, np.float16, np.float64])
 def test_score_takes_weights_of_any_dtype(dtype):
     model, labels = xlr.LogisticRegression().fit(X, Y), np.roll(Y, 30)
     weights = (100 * np.linspace(0, 1.2, len(Y))).astype(dtype)
     expected = accuracy_score(labels, model.predict(X), sample_weight=weights * 1.0)
     assert model.score(X, labels, weights) == pytest.approx(expected, rel=1e-12)
+    assert model.score(X, labels, np.float64(2)) == model.score(X, labels)
 
 
 def test_score_refuses_wrong_weights():

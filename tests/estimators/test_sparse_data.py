@@ -77,6 +77,8 @@ def test_sparse_duplicates_and_unsorted_indices_are_summed(index):
     expected = xlr.LogisticRegression(tol=1e-10).fit(X, y)
     for data in (twice, unsorted):
         assert_same(xlr.LogisticRegression(tol=1e-10).fit(data, y), expected)
+        found = expected.predict_proba(data)
+        np.testing.assert_allclose(found, expected.predict_proba(X), atol=1e-12)
     for part in ("data", "indices", "indptr"):
         np.testing.assert_array_equal(getattr(unsorted, part), getattr(before, part))
 

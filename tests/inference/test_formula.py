@@ -339,7 +339,7 @@ def test_logit_ignores_the_containers_of_transformers():
 
 
 @pytest.mark.parametrize("kind", ["pyarrow", "dask"])
-def test_logit_predicts_against_the_first_level_in_tables_of_any_library(kind):
+def test_logit_reference_is_the_first_level_in_tables_of_any_library(kind):
     table = births()
     names = table.low.map({0: "usual", 1: "low"})
     table["weight"] = pd.Categorical(names, categories=["usual", "low"])

@@ -381,7 +381,7 @@ def test_infer_refuses_wrong_arguments():
         ({"cov_type": "cluster"}, "needs groups"),
         ({"groups": y}, "takes no groups"),
         ({"cov_type": "cluster", "groups": y[:3]}, "the cluster of"),
-        ({"cov_type": "cluster", "groups": lists}, "cannot be compared.* or strings"),
+        ({"cov_type": "cluster", "groups": lists}, "name no group.* or strings"),
         ({"cov_type": "cluster", "groups": 0 * y}, "only one cluster"),
         ({"sample_weight": np.arange(1, len(y) + 1)}, "not the optimum on these rows"),
     ]

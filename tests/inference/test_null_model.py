@@ -108,7 +108,7 @@ def test_null_likelihood_of_many_classes_ignores_constant_offsets(place, dtype, 
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_model_without_features_has_no_degrees_of_freedom(seed):
+def test_model_of_constant_columns_has_no_degrees_of_freedom(seed):
     y = np.random.default_rng(seed).integers(0, 2, 23)
     X = np.full((23, 1), 3.0)
     results = xlr.infer(xlr.LogisticRegression(C=np.inf).fit(X, y), X, y)

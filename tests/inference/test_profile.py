@@ -89,6 +89,7 @@ def test_profile_interval_of_many_classes_ends_where_the_deviance_is_the_quantil
     table = results.profile_conf_int(["x0"])
     frame = table.to_frame()
     assert frame.shape == (2, 3)
+    assert results.profile_conf_int([]).to_frame().shape == (0, 3)
     Z = sm.add_constant(X)
     for row, value in enumerate(frame["[0.025"]):
 

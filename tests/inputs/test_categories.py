@@ -174,13 +174,14 @@ def test_unpenalised_categories_have_the_contrasts_of_r():
         assert "dept[F]" in levels
 
 
-def test_firth_drops_the_first_level_of_categories():
+@pytest.mark.parametrize("C", [np.inf, 1.0])
+def test_firth_drops_the_first_level_of_categories(C):
     table = admissions()
     X = table[["gender", "dept"]]
-    model = xlr.FirthLogisticRegression(categorical="auto")
+    model = xlr.FirthLogisticRegression(C=C, categorical="auto")
     model.fit(X, table.admitted, sample_weight=table.n)
     dense = np.stack([X.gender == "Female", *(X.dept == d for d in "BCDEF")], axis=1)
-    theirs = xlr.FirthLogisticRegression().fit(
+    theirs = xlr.FirthLogisticRegression(C=C).fit(
         dense.astype(float), table.admitted, sample_weight=table.n
     )
     np.testing.assert_allclose(model.coef_, theirs.coef_, atol=1e-8)
@@ -311,7 +312,7 @@ WRONG_CATEGORIES = {
 OF_TWO_TYPES = {"levels of two types", "numbers and booleans", "two types of numbers"}
 
 
-def test_categories_need_names_of_columns_that_are_strings():
+def test_table_with_categories_needs_string_column_names():
     columns, y = patients()
     table = in_pandas(columns)[["age", "town"]]
     model = xlr.LogisticRegression(categorical=["town"]).fit(table, y)

@@ -191,6 +191,11 @@ NOT_LABELS = {
         "y has 1 masked entries",
     ),
     "records": (lambda: records(Y), ValueError, r"holds objects such as \(0,\)"),
+    "lists": (
+        lambda: np.fromiter(([int(v)] for v in Y), dtype=object),
+        ValueError,
+        r"holds objects such as \[0\]",
+    ),
     "complex": (lambda: Y + 0j, ValueError, "not supported: y has dtype complex128"),
     "0-d": (lambda: np.asarray(1), ValueError, "y should be a 1d array"),
     "empty": (list, ValueError, "120 rows of X, 0 of y"),

@@ -28,7 +28,7 @@ def fitted(features, labels):
 
 
 IN_MEMORY = fitted(X, Y)
-IN_MEMORY_OF_NAMES = fitted(TABLE[NAMES], Y)
+FITTED_TO_TABLE = fitted(TABLE[NAMES], Y)
 
 
 @pytest.fixture
@@ -60,14 +60,14 @@ def test_missing_numbers_of_nullable_columns_are_refused(dd) -> None:
     with pytest.raises(ValueError, match=message):
         fitted(rows[NAMES], rows["y"])
     with pytest.raises(ValueError, match=r"Column 'b' is"):
-        IN_MEMORY_OF_NAMES.predict(rows[NAMES]).compute()
+        FITTED_TO_TABLE.predict(rows[NAMES]).compute()
 
 
 def test_nullable_columns_without_missing_numbers_are_predicted(dd) -> None:
     table = TABLE.convert_dtypes()
     rows = dd.from_pandas(table, npartitions=3)[NAMES]
-    expected = IN_MEMORY_OF_NAMES.predict_proba(table[NAMES])
-    found = IN_MEMORY_OF_NAMES.predict_proba(rows).compute()
+    expected = FITTED_TO_TABLE.predict_proba(table[NAMES])
+    found = FITTED_TO_TABLE.predict_proba(rows).compute()
     np.testing.assert_allclose(found, expected)
 
 

@@ -225,7 +225,7 @@ class DenseMatrix:
         """Return A'A for A = [u_1 X, ..., u_m X]: (m n_columns, m n_columns)."""
         values = self.xp.astype(self.stored, columns.dtype, copy=False)
         A = columns[:, :, None] * values[:, None, :]
-        A = self.xp.reshape(A, (self.shape[0], -1))
+        A = self.xp.reshape(A, (self.shape[0], columns.shape[1] * self.shape[1]))
         product = self.xp.matmul(A.T, A)
         if product.dtype == self.xp.float64:
             return product
@@ -290,8 +290,8 @@ class StandardizedMatrix:
         Z'r = (X'r - mean \textstyle\sum_i r_i) / scale
 
     If the means would cost digits, each dense block of rows is copied, centred and
-    scaled. Second derivatives, which would lose twice as many, ask for such a copy
-    (:meth:`explicit`).
+    scaled. Gram matrices and their diagonals, which would lose twice as many, need such
+    a copy of dense rows, from :meth:`explicit`.
 
     Parameters
     ----------
@@ -309,10 +309,9 @@ class StandardizedMatrix:
 
     @cached_property
     def _loses_digits(self) -> bool:
-        """Return whether corrected products lose digits of products with Z.
+        """Return whether corrected products lose too many digits of products with Z.
 
-        They do if the means cost more than a few digits: almost none in float64, two
-        bits in float32.
+        Means may cost two bits in float32, and almost nothing in float64.
         """
         ratio = arrays.to_host(self.xp.max(abs(self.scaler.mean) / self.scaler.scale))
         return not ratio <= max_mean_to_std(self.dtype, xp=self.xp)

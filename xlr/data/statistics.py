@@ -19,8 +19,8 @@ SAMPLED_ROWS, MAX_SAMPLED_ENTRIES = 25, 1e6
 # Number of entries for the location and spread of columns with outliers (10 ms).
 LOCATION_ENTRIES = 10**5
 
-# Number of columns above which constant columns of the sample are not sorted. The sort
-# of 30,000 columns takes a quarter of a fit to 2,000 texts.
+# Number of columns above which the sort of the sample leaves out constant columns. The
+# sort of 30,000 columns takes a quarter of a fit to 2,000 texts.
 MANY_COLUMNS = 1000
 
 # Ratio of standard deviation to spread of most values above which a column has
@@ -253,17 +253,20 @@ def _gap_statistics(
     rows = arrays.move(rows, xp=matrix.xp, device=matrix.device)
     values = arrays.to_host(matrix.take_rows(rows).to_dense()).astype(np.float64)
     columns: Any = slice(None)
-    if values.shape[1] > MANY_COLUMNS:  # most of those of texts are zero in a few rows
+    if values.shape[1] > MANY_COLUMNS:  # most columns of texts are zero in the sample
         columns = (values != values[0]).any(axis=0)
-    some = np.sort(values[:, columns], axis=0)
+    some = values[:, columns]
+    some.sort(axis=0)
     gaps = some[1:] - some[:-1]
-    n_different = np.count_nonzero(gaps, axis=0)
+    n_gaps = np.count_nonzero(gaps, axis=0)
     gaps.sort(axis=0)
-    middle = np.maximum(n_rows - n_different // 2 - 2, 0)
-    median, n_gaps = np.zeros((2, values.shape[1]))
-    values[:, columns], n_gaps[columns] = some, n_different
-    median[columns] = gaps[middle, np.arange(some.shape[1])]
-    return values, median, n_gaps
+    middle = np.maximum(n_rows - n_gaps // 2 - 2, 0)
+    median = gaps[middle, np.arange(some.shape[1])]
+    if some.shape == values.shape:
+        return some, median, n_gaps
+    statistics = np.zeros((2, values.shape[1]))
+    statistics[:, columns], values[:, columns] = (median, n_gaps), some
+    return values, *statistics
 
 
 def refuse_non_finite(matrix: Matrix, names: list[str] | None = None) -> None:

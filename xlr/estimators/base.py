@@ -6,6 +6,7 @@ import copy
 import functools
 from collections.abc import Callable
 from functools import partial
+from numbers import Real
 from typing import Any, Self, TypeVar, cast
 
 import numpy as np
@@ -148,7 +149,7 @@ class LinearModel(BaseEstimator):
     _one_vs_rest: bool
     _has_offset: bool = False
     _warned_of_offset: bool = False
-    _names_of_columns: list[str] | None = None  # of a copy that predicts chunks
+    _chunk_names: list[str] | None = None  # for errors of a copy that predicts chunks
 
     def _map_logits(
         self, function: Callable[..., Array], X: Array, offset: Array | None = None
@@ -204,7 +205,7 @@ class LinearModel(BaseEstimator):
             # An entry of X that is not finite makes all logits of its row not finite.
             finite = xp.all(xp.isfinite(xp.stack(sums)))
             if not arrays.is_traced(finite) and not arrays.to_host(finite):
-                names = self._names_of_columns or features.column_names
+                names = self._chunk_names or features.column_names
                 refuse_non_finite(matrix, names)
         if n > n_rows:
             results = results[:n_rows, ...]
@@ -236,7 +237,7 @@ class LinearModel(BaseEstimator):
     def _of_numbers(self) -> Self:
         """Return a copy that accepts rows without column names and without offset."""
         model = copy.copy(self)
-        model._has_offset, model._names_of_columns = False, self.coef_names_
+        model._has_offset, model._chunk_names = False, self.coef_names_
         if hasattr(model, "feature_names_in_"):
             del model.feature_names_in_
         return model
@@ -354,7 +355,8 @@ class LinearModel(BaseEstimator):
         LogisticRegression or OneVsRestClassifier
             scikit-learn's estimator, with NumPy attributes and float64 coefficients.
             ``multi_class='ovr'`` with more than two classes, and several labels, give a
-            OneVsRestClassifier. After a cross-validation it has the chosen penalty.
+            OneVsRestClassifier. After a cross-validation it has the chosen penalty. A
+            refit of it has no ``penalty_factor`` and no bounds.
 
         Raises
         ------
@@ -574,9 +576,12 @@ def _right_weight(
 
     if (n_rows := np.shape(X)[0]) == 0:  # an empty chunk
         return np.zeros(()), np.zeros(())
-    given = {"y_true": y, "y_pred": model.predict(X, offset)}
-    given = on_host({**given, "sample_weight": sample_weight})
-    weights = place_weights(given.pop("sample_weight"), Features(np.empty((n_rows, 0))))
+    given = on_host({"y_true": y, "y_pred": model.predict(X, offset)})
+    weights = sample_weight
+    if not isinstance(weights, Real):
+        weights = on_host({"sample_weight": weights})["sample_weight"]
+    on_the_host = Features(np.empty((n_rows, 0)))
+    weights = place_weights(weights, on_the_host)
     (total,) = class_totals(weights)
     if total == 0:
         return np.zeros(()), np.zeros(())

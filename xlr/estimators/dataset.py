@@ -161,7 +161,8 @@ class Dataset:
         warn(
             f"These columns have means up to {distance:.2g} standard deviations from "
             f"zero: {self._listed(far)}. float32 rounds their coefficients and the "
-            "intercept by enough to change probabilities: centre the columns (subtract "
+            "intercept: predictions of this model correct the intercept, but coef_ and "
+            "intercept_ alone give other probabilities. Centre the columns (subtract "
             "their means), or pass X as float64."
         )
 

@@ -53,7 +53,8 @@ class FirthLogisticRegression(LinearClassifier):
     fit_intercept : bool, default=True
         Whether the model has an intercept.
     tol : float, default=1e-6
-        Bound on ``optimality_`` at convergence.
+        Bound on ``optimality_`` at convergence. Within it, the fit continues while the
+        next step would lower the objective by more than 1e-5 tol of it.
     max_iter : int, default=100
         Maximum number of iterations, of two or three passes over the rows each.
     n_jobs : int or None, default=None
@@ -126,6 +127,7 @@ class FirthLogisticRegression(LinearClassifier):
     drop: Literal["auto", "first"] | None = "auto"
     handle_unknown: Literal["error", "ignore"] = "error"
     handle_missing: Literal["error", "level"] = "error"
+    _needs_reference = True  # the penalty is undefined for collinear columns
 
     def fit(
         self,

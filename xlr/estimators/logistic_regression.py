@@ -64,8 +64,8 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
         - ``'newton-cholesky'``: Newton's method with the full Hessian, which it keeps
           for several steps. The most robust; time n p^2 and memory p^2 (p parameters).
         - ``'newton-cg'``: Newton's method with Hessian-vector products, for many
-          features or classes; with any penalty and bounds. The products read a float32
-          copy of a dense float64 X of up to 2^27 numbers; the gradients read X itself.
+          features or classes; with any penalty and bounds. The products may read a
+          float32 copy of a dense float64 X of up to 2^27 numbers; the gradients read X.
         - ``'lbfgs'``: quasi-Newton method that starts from the diagonal blocks of the
           Hessian; for many classes.
         - ``'gradient-descent'``: the textbook algorithm with a fixed
@@ -77,17 +77,20 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
         - ``'liblinear'``, ``'sag'``, ``'saga'``: scikit-learn's names, for ``'auto'``.
 
         ``'newton-cholesky'``, ``'lbfgs'`` and ``'gradient-descent'`` need
-        ``l1_ratio=0``, no bounds and no infinite ``penalty_factor``. All solvers except
-        gradient descent scale the columns internally, which speeds convergence. The
-        penalty applies to the coefficients of X as it is.
+        ``l1_ratio=0``, no bounds and no infinite ``penalty_factor``;
+        ``'proximal-newton'`` and ``'active-set'`` need an L1 penalty or bounds. All
+        solvers except gradient descent scale the columns internally, which speeds
+        convergence. The penalty applies to the coefficients of X as it is.
     tol : float, default=1e-6
         Bound on ``optimality_`` at convergence. Within it, the fit continues while the
         next step would lower F by more than 1e-5 tol F (for float32 data, 5e-7 F). A
         fit that ends for another reason has converged if ``duality_gap_`` is at most
         tol F.
     max_iter : int, default=1000
-        Maximum number of iterations. Each evaluates F once, whether its step is
-        accepted or rejected. 0 keeps the coefficients of the start.
+        Maximum number of iterations, with accepted or rejected steps. Most evaluate F
+        once. The first of ``'newton-cholesky'`` may evaluate it twice, and each of
+        ``'active-set'`` is a fit to the working set. 0 keeps the coefficients of the
+        start.
     warm_start : bool, default=False
         Whether ``fit`` starts from the coefficients of the last fit.
     learning_rate : float, default=None
@@ -122,13 +125,15 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
     Attributes
     ----------
     coef_ : array of shape (1, n_features) or (n_classes, n_features)
-        Coefficients, in the library, dtype and device of X; one row for two classes.
+        Coefficients, in the library, device and dtype of X (of the fit, for integers
+        and half precision); one row for two classes. With categories, n_features is
+        the number of ``coef_names_``.
     intercept_ : array of shape (1,) or (n_classes,)
         Intercepts; zeros without ``fit_intercept``.
     classes_ : array of shape (n_classes,)
         The labels, sorted, in the library of y.
     n_features_in_ : int
-        Number of features.
+        Number of columns of X.
     feature_names_in_ : ndarray of shape (n_features,)
         Column names, if X was a table whose column names are all strings.
     coef_names_ : list of str
@@ -157,10 +162,10 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
     history_ : dict of ndarrays of shape (n_records,) or (n_records, n_classes)
         ``objective``, ``optimality``, ``step`` (largest change of a parameter in
         the units of the solver; 0 if the step was rejected) and ``seconds`` since the
-        start, one record for the start and one for each iteration. With ``'ovr'``, all
-        except the seconds have a column for each class; if memory forces the classes
-        into groups, there is only the last record. Iterations on a sample of the rows
-        are not listed.
+        first record, one record for the start and one for each iteration. With
+        ``'ovr'``, all except the seconds have a column for each class; if memory forces
+        the classes into groups, there is only the last record. Iterations on a sample
+        of the rows are not listed.
 
     See Also
     --------
@@ -254,12 +259,19 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
             a device is full.
         FloatingPointError
             If the objective overflows, because ``learning_rate`` is too large or the
-            start is too far from the minimum.
+            start is too far from the minimum; or if a coefficient overflows the dtype
+            of X.
 
         Warns
         -----
         ConvergenceWarning
             If the fit did not converge, with the cause and what to do.
+        SeparationWarning
+            If no finite estimate exists, because features that are not penalised
+            separate the classes.
+        UserWarning
+            If a class has no weight, float32 columns are far from zero, or a parameter
+            has no effect.
         """
         features = begin_fit(
             self, X, y, sample_weight, coef_init, intercept_init, offset

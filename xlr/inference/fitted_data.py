@@ -25,6 +25,7 @@ from xlr.estimators.regularisation import read_regularisation
 from xlr.inputs.categories import table_levels
 from xlr.inputs.features import Features
 from xlr.text import quoted, term_of
+from xlr.threads import ThreadPool
 
 
 class ParameterMap(NamedTuple):
@@ -88,6 +89,7 @@ class ParameterMap(NamedTuple):
         return self.to_reported(np.eye(self.n_outputs * size)).T
 
 
+# Likelihood-ratio statistics, lower ends and upper ends of the reported parameters.
 Profile = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
@@ -260,9 +262,15 @@ def _problem(model: Any, dataset: LabelledDataset) -> Problem:
 
 
 def read_fitted_data(
-    model: Any, features: Features, y: Any, reference: Any, *rows: Any
+    model: Any,
+    features: Features,
+    y: Any,
+    sample_weight: Any,
+    offset: Any,
+    reference: Any,
+    pool: ThreadPool,
 ) -> FittedData:
-    """Read the training data of a fit; ``rows`` are weights, offset and thread pool.
+    """Read the training data of a fit.
 
     Raises
     ------
@@ -274,8 +282,9 @@ def read_fitted_data(
     if stored is not None:
         mean, std = (features.place(stored[i, :], None) for i in range(2))
         statistics = ColumnStatistics(features.xp.ones_like(mean[0]), mean, std)
-    options: Any = {"statistics": statistics, "takes_soft_labels": not is_firth}
-    dataset = read_dataset(model, features, y, *rows, **options)
+    rows = y, sample_weight, offset, pool
+    labels: Any = {"takes_soft_labels": not is_firth}
+    dataset = read_dataset(model, features, *rows, statistics=statistics, **labels)
     classes = arrays.to_host(dataset.classes).tolist()
     fitted_classes = arrays.to_host(model.classes_).tolist()
     if classes != fitted_classes:

@@ -23,7 +23,7 @@ class ChiSquaredTest(NamedTuple):
     Attributes
     ----------
     statistic : float or ndarray of shape (m,)
-    df : int
+    df : int or float
         Degrees of freedom.
     pvalue : float or ndarray of shape (m,)
     """

@@ -37,7 +37,7 @@ ROWWISE = re.compile(r"C|I|np\.(where|clip)|contr\.\w+|Treatment|Sum|Helmert|Dif
 WARNINGS_LOCK = Lock()
 
 
-# scikit-learn's containers of output cannot hold the design.
+# The containers of set_output cannot hold the design.
 class FormulaTransformer(  # type: ignore[call-arg]
     TransformerMixin, BaseEstimator, auto_wrap_output_keys=None
 ):
@@ -45,7 +45,8 @@ class FormulaTransformer(  # type: ignore[call-arg]
 
     formulaic reads the formula: sums and interactions of columns, ``C(x)`` for
     categories, splines such as ``bs(x, 4)``, and Python functions. Run only formulas
-    that you trust.
+    that you trust. There is no ``set_output``: the design is a
+    :class:`xlr.SplitMatrix`, which no container of scikit-learn can hold.
 
     Parameters
     ----------
@@ -122,7 +123,7 @@ class FormulaTransformer(  # type: ignore[call-arg]
                 "the results of a larger model."
             )
         self._spec, self.columns = matrix.model_spec, columns
-        self.n_features = len(columns)  # as of an encoder
+        self.n_features = len(columns)  # an Encoder has it too
         self.has_intercept_ = "Intercept" in names
         self.n_features_in_ = len(_column_names(X))
         return self.transform(X) if arrays.is_dask(X) else self._split(matrix)

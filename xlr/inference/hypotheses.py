@@ -298,10 +298,12 @@ class HypothesisTests(FittedResults):
         joint, equations = hypothesis == "joint", self._n_equations
         with self._fitted_data("score_test", needs_counts=True) as data:
             rows, m = _read_candidates(data, exog_extra)
+            n_parameters = data.objective.n_parameters
+            widths = m, equations * n_parameters, equations**2 * m * joint
             score, *products = data.sum_rows(
                 _score_sums,
                 joint,
-                width=max(m, data.objective.n_parameters + equations * m * joint),
+                width=max(widths),
                 least=CANDIDATE_ROWS,
                 per_row=rows,
             )
@@ -406,8 +408,8 @@ def _score_sums(
 ) -> tuple[Array, ...]:
     """Return products of the candidates with r, with H z and with H c: (..., m).
 
-    r has a column for each equation. c are the candidates if ``joint``, else the
-    candidate itself.
+    r has a column for each equation. With ``joint``, H c has all candidates; else only
+    the candidate itself.
     """
     xp, widest, outputs = block.xp, block.accumulation_dtype, loss.n_outputs
     block = block._replace(matrix=block.matrix.astype(widest))

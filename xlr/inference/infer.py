@@ -149,8 +149,8 @@ def infer(
     _check_options(model, y, cov_type, groups, profile)
     features = read_features(model, X, reset=False, chunked=not is_firth)
     with thread_pool(features.stored, model.n_jobs) as pool, arrays.quiet():
-        rows = sample_weight, offset, pool
-        data = read_fitted_data(model, features, y, reference, *rows)
+        rows = y, sample_weight, offset
+        data = read_fitted_data(model, features, *rows, reference, pool)
         clusters = None
         if groups is not None:
             clusters = read_clusters(groups, data.objective.n_samples)

@@ -22,10 +22,11 @@ MAX_NEWTON_STEPS = 29
 
 MIN_SHARE = 1 / 8  # smallest share of a Newton step, with Firth's penalty
 
-# Bounds on the reduced gradient: absolute, and in rounding errors of X. The error of F
-# is about the square: ends of profile intervals differ by less than 1e-12 from those
-# with 1e-9, which take a quarter more time with Firth's penalty.
+# Bounds on the reduced gradient g: absolute, in 1 / sqrt(S), and in rounding errors of
+# X. The error of the statistic 2 S F is S g'H^-1 g. With 1e-9, profiles of Firth fits
+# to 100 to 2,000 rows take a quarter more time; their ends differ by less than 1e-12.
 CONSTRAINED_TOL = 1e-7
+MAX_SCALED_GRADIENT = 1e-5
 CONSTRAINED_ROUNDINGS = 64
 
 MAX_CONSTRAINED_STEPS = 200  # accepted or rejected
@@ -218,7 +219,9 @@ def constrained_minimum(
     ----------
     Nocedal and Wright (2006), *Numerical Optimization*, sections 6.1, 10.3 and 18.1.
     """
-    tol = max(CONSTRAINED_TOL, CONSTRAINED_ROUNDINGS * objective.rounding)
+    total = float(arrays.to_host(objective.total_weight)[0])
+    tol = min(CONSTRAINED_TOL, MAX_SCALED_GRADIENT / math.sqrt(total))
+    tol = max(tol, CONSTRAINED_ROUNDINGS * objective.rounding)
     A_pinv = np.linalg.pinv(A)
     Z = np.linalg.svd(A)[2][A.shape[0] :].T  # an orthonormal basis of the null space
     w = start + A_pinv @ (c - A @ start)
@@ -365,4 +368,4 @@ def profile_ends(
         [end(row, estimate, -error), end(row, estimate, error)]
         for row, estimate, error in zip(*(values[chosen] for values in each))
     ]
-    return np.asarray(ends).T
+    return np.asarray(ends).reshape(-1, 2).T

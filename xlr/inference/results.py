@@ -32,7 +32,8 @@ class InferenceResults(HypothesisTests, MarginalEffects, RowStatistics):
     An equation has k parameters: the intercept, if there is one, and the features. Two
     classes have one equation. More classes have one for each class except the
     reference, and compare the class with it. Names are mostly statsmodels';
-    ``zvalues`` are its ``tvalues``. All numbers are on the host, in float64.
+    ``zvalues`` are its ``tvalues``. The attributes are on the host, in float64. Fitted
+    values, residuals, influence and predictions are in the library of X.
 
     With ``class_weight``, whose weights are not counts of rows, there is no likelihood:
     ``llf`` and all measures that depend on it are NaN, and methods that need it raise
@@ -332,7 +333,7 @@ def likelihood_ratio_test(
             "The likelihood-ratio test assumes a correct model and independent rows, "
             f"and ignores cov_type={listed(sorted(robust))}. Use full.wald_test."
         )
-    return LikelihoodRatioTest.of(max(0.0, float(statistic)), float(round(df)))
+    return LikelihoodRatioTest.of(max(0.0, float(statistic)), df)
 
 
 def summary_col(

@@ -433,12 +433,13 @@ class RowStatistics(FittedResults):
         variance_of = partial(_variance_of_logits, K)
         with arrays.current_device(eta), arrays.quiet(), full_precision(eta):
             xp, V = arrays.namespace(eta), reader._map_logits(variance_of, X)
-            identity = xp.eye(n, dtype=eta.dtype, device=arrays.device_of(eta))
+            place = {"dtype": eta.dtype, "device": arrays.device_of(eta)}
             # The log-odds of each class, and their derivatives in the logits.
             if K == 1:
-                jacobian = identity[:, 1:] - identity[:, :1]
+                jacobian = xp.asarray([[-1.0], [1.0]], **place)
                 log_odds = eta[:, None] * jacobian[:, 0]
             else:
+                identity = xp.eye(n, **place)
                 other_logits = eta[:, None, :] + xp.log(1 - identity)
                 log_q = log_softmax(other_logits)
                 # max(other_logits) - max(log_q) is their logsumexp, which the array API

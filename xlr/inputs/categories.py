@@ -98,10 +98,11 @@ class Encoder:
             options make them errors.
         """
         frame = nw.from_native(X, eager_only=True)
-        absent = {*self.numeric, *self.levels}.difference(frame.columns)
-        if absent:
+        known = *self.numeric, *self.levels
+        if absent := [name for name in known if name not in frame.columns]:
             raise ValueError(
-                f"X lacks the columns {listed(sorted(absent))} of the fit."
+                f"X lacks the columns {listed(absent)} of the fit. Pass a table that "
+                "has them."
             )
         codes = np.stack([self._codes(frame[name], name) for name in self.levels]).T
         n_levels = [len(levels) - self.n_dropped for levels in self.levels.values()]
@@ -188,7 +189,8 @@ def fit_encoder(
     free = not hasattr(estimator, "Cs") and math.isinf(
         getattr(estimator, "C", math.inf)
     )
-    drops = estimator.drop == "first" or (estimator.drop == "auto" and free)
+    drops_by_default = getattr(estimator, "_needs_reference", free)
+    drops = estimator.drop == "first" or (estimator.drop == "auto" and drops_by_default)
     numeric = [name for name in frame.columns if name not in chosen]
     if not numeric and drops and all(len(own) == 1 for own in levels.values()):
         raise ValueError(

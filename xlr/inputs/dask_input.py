@@ -27,7 +27,7 @@ def example_rows(X: Any) -> Any:
         If X is not a dense matrix, or its number of columns is not known.
     """
     if _is_dask_table(X):
-        return X._meta_nonempty.ffill().bfill()  # columns with NA hold one value, too
+        return X._meta_nonempty.ffill().bfill()  # of a nullable column: a value and NA
     _refuse_collection(X, "X")
     check_2d(X.shape)
     if np.isnan(X.shape[1]):

@@ -42,8 +42,8 @@ class Features:
     Parameters
     ----------
     X : array, sparse CSR array, Matrix or ChunkedMatrix, (n_samples, n_features)
-        Floats, or booleans and integers of one or two bytes; a sparse matrix is in
-        canonical form.
+        Floats, or booleans and integers of one or two bytes; a sparse matrix of a fit
+        is in canonical form.
     names : ndarray of str or None
         Column names of a table.
     encoder : Encoder or FormulaTransformer, default=None
@@ -128,7 +128,8 @@ def read_features(
     scikit-learn validates lists, tables, NumPy arrays and matrices of scipy.sparse. An
     array of another library stays on its device. With ``chunked``, arrays and tables
     of Dask become :class:`ChunkedMatrix`. With ``may_repeat``, a sparse matrix may
-    store an entry in parts, which a product sums; the search for them takes as long.
+    store an entry several times: products add them up, and a search for them takes as
+    long as a product.
 
     Raises
     ------
@@ -142,7 +143,8 @@ def read_features(
     if type(X) is np.ndarray and X.dtype.char in PLAIN_TYPES and X.ndim == 2 and X.size:
         known = getattr(estimator, "n_features_in_", None)
         is_named = hasattr(estimator, "feature_names_in_")
-        if reset:  # a copy costs less than slow products in every pass
+        if reset:
+            # A copy costs less than strided products in every pass.
             return Features(X if X.itemsize in X.strides else np.ascontiguousarray(X))
         if X.shape[1] == known and not is_named:
             return Features(X)
@@ -166,7 +168,7 @@ def read_features(
         if isinstance(arrays.entries(X), np.ndarray):
             return Features(X, names)
     with arrays.current_device(X):
-        return _read_on_device(estimator, X, names, reset=reset)
+        return _read_on_device(estimator, X, names, reset, may_repeat)
 
 
 def _read_chunks(estimator: Any, X: Any, *, reset: bool) -> Features:
@@ -192,7 +194,7 @@ def _read_chunks(estimator: Any, X: Any, *, reset: bool) -> Features:
 
 
 def _read_on_device(
-    estimator: Any, X: Any, names: np.ndarray | None, *, reset: bool
+    estimator: Any, X: Any, names: np.ndarray | None, reset: bool, may_repeat: bool
 ) -> Features:
     """Validate an array of another library than NumPy, on its device.
 
@@ -215,7 +217,8 @@ def _read_on_device(
     _check_width(estimator, shape[1], reset)
     dtype = arrays.floating_dtype(entries, xp=xp)
     if arrays.is_sparse(X):
-        return Features(canonical(X.astype(dtype)), names)
+        X = X.astype(dtype)
+        return Features(X if may_repeat else canonical(X), names)
     if reset:  # predictions are differentiable
         X = arrays.without_gradient(X)
     if (read := arrays.numpy_view(X, differentiable=not reset)) is not X:
@@ -288,7 +291,7 @@ def _numbers(estimator: Any, X: Any) -> Any:
 def _names(estimator: Any, X: Any, *, reset: bool) -> np.ndarray | None:
     """Return the names of the columns of X, after a comparison with the fit.
 
-    scikit-learn stores them on a copy: a check that fails changes no estimator.
+    scikit-learn stores them on another estimator: a check that fails changes nothing.
     """
     known = getattr(estimator, "feature_names_in_", None)
     if not reset and known is not None and list(getattr(X, "columns", ())) == [*known]:

@@ -135,8 +135,12 @@ def _classes_and_codes(y: Array, *, xp: Namespace) -> tuple[Array, Array]:
             if arrays.to_host(xp.all(numbers > 0)):
                 return classes, numbers - 1
     if xp is numpy_namespace:
-        if y.dtype == object:  # hashing takes a tenth of the time of sorting
-            classes = np.unique(np.fromiter(set(y), dtype=object))
+        if y.dtype == object:
+            try:  # hashing takes a tenth of the time of sorting
+                distinct = set(y)
+            except TypeError:  # lists do not hash
+                return np.unique(y, return_inverse=True)
+            classes = np.unique(np.fromiter(distinct, dtype=object))
             code_of = {label: code for code, label in enumerate(classes.tolist())}
             return classes, np.fromiter(map(code_of.__getitem__, y), np.intp, y.size)
         # NumPy does not promise the order of its unique_inverse.
@@ -364,13 +368,14 @@ def read_entries(Y: Any, n_samples: int) -> tuple[Array, Array]:
         If Y is not a matrix of 0, 1 and NaN with ``n_samples`` rows.
     """
     Y = accept("y", Y)
-    Y = to_matrix(Y) if is_table(Y) else Y
+    of_table = is_table(Y)
+    Y = to_matrix(Y) if of_table else Y
     Y = Y.toarray() if arrays.is_sparse(Y) else Y
     if not arrays.is_foreign(Y):
         try:  # scikit-learn reads the missing values of pandas as NaN
             Y = check_array(
                 Y,
-                dtype="numeric" if isinstance(Y, np.ndarray) else np.float64,
+                dtype=np.float64 if of_table else "numeric",
                 ensure_all_finite=False,
                 ensure_2d=False,
                 ensure_min_samples=0,

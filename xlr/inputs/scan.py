@@ -159,7 +159,8 @@ def _scan_chunks(
     inputs = [X.tasks if statistics is None else [literal(None)] * len(X.tasks)]
     inputs += [_split(X, values, name) for name, values in given.items()]
     seed = random_seed(estimator)
-    names = features.column_names
+    is_named = features.names is not None or features.encoder is not None
+    names = features.column_names if is_named else None
     scan_chunk = partial(_scan_chunk, like=X.like, names=names, seed=seed)
     # 1. One pass: each chunk returns its targets, its statistics and random rows.
     functions = [partial(scan_chunk, i, n) for i, n in enumerate(_to_draw(X))]
@@ -175,7 +176,7 @@ def _scan_chunks(
         [merged, *samples], *inputs, keep=targets, persisted=X.persisted
     )
     X.persisted += targets
-    # 2. Classes and sizes of all chunks.
+    # 2. Classes of all chunks.
     found = [each.classes for each in samples if each is not None]
     if not found:
         raise ValueError(
@@ -185,7 +186,7 @@ def _scan_chunks(
     classes = _joined_classes(found)
     check_n_classes(classes)
     host, totals = arrays.to_host(classes), np.zeros(classes.shape[0])
-    # 3. Rows with codes into all classes, and the sample.
+    # 3. Sizes and totals; targets with codes into all classes; and the sample.
     X.row_counts = tuple(0 if each is None else each.n_rows for each in samples)
     for i, each in enumerate(samples):
         if each is None:
@@ -222,7 +223,7 @@ def _scan_chunk(
     offset: Any,
     *,
     like: Matrix,
-    names: list[str],
+    names: list[str] | None,
     seed: int,
 ) -> tuple[Targets, ColumnStatistics | None, ChunkSample | None]:
     """Return the targets, column statistics and random rows of a chunk.
@@ -235,8 +236,8 @@ def _scan_chunk(
         Values of the rows of the chunk; X is None if its statistics are known.
     like : Matrix
         A row of the kind of X.
-    names : list of str
-        Names of the columns of X.
+    names : list of str or None
+        Names of the columns of X; None for x0, x1, ...
     seed : int
         Seed of the sample.
     """
@@ -260,11 +261,12 @@ def _scan_chunk(
     features = Features(matrix)
     classes, totals, targets = _scan_targets(features, y, sample_weight, offset)
     statistics = None
-    if totals.any() and not has_statistics:
+    if not has_statistics and totals.any():
         data = TrainingData(matrix, targets)
-        statistics = column_statistics(data, names=lambda: names)
-    else:  # X must be finite in rows without weight, too
-        refuse_non_finite(matrix, names[: matrix.shape[1]])
+        get_names = None if names is None else partial(list, names)
+        statistics = column_statistics(data, names=get_names)
+    elif not has_statistics:  # X must be finite in rows without weight, too
+        refuse_non_finite(matrix, names)
     n_drawn = min(n_drawn, math.ceil(n_rows / ROWS_PER_SAMPLED_ROW))
     generator = np.random.default_rng([seed, position])
     row_ids = generator.choice(n_rows, 0 if has_statistics else n_drawn, replace=False)

@@ -19,7 +19,7 @@ from xlr.text import listed, printable, quoted
 
 def is_table(X: Any) -> bool:
     """Return whether X is a table in memory, of any library that narwhals knows."""
-    # A table of pandas is the most frequent, and the first of these is much faster.
+    # Most tables are of pandas, and this check is much faster than the other.
     return nw.dependencies.is_pandas_dataframe(X) or (
         nw.dependencies.is_into_dataframe(X)
     )

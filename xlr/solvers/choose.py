@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 # The unit of time is a multiply-add in a product of X with few columns, which waits for
-# memory. Fixed time of a pass over the rows; speed-up of products of large matrices. On
-# 90 simulated data sets of 200 to 100,000 rows, the chosen solver takes 1.12 times as
-# long as the fastest on average, and with a speed-up of 10, 1.31 times (one core of an
-# x86 server).
+# memory. Fixed time of a pass over the rows; speed-up of products of large matrices in
+# whole fits (data.matrix.GRAM_SPEEDUP is that of a block in the cache). On 90 simulated
+# data sets of 200 to 100,000 rows, the chosen solver takes 1.12 times as long as the
+# fastest on average, and with a speed-up of 10, 1.31 times (one core of an x86 server).
 PASS_OVERHEAD = 1e5
 MATRIX_SPEEDUP = 4
 

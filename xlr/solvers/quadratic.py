@@ -13,9 +13,9 @@ from scipy.linalg import blas, lapack, norm, solve_triangular
 # ratio is lost in rounding.
 MIN_CURVATURE_RATIO = 1e-4
 
-# Minimum size of a factor that is kept for other free coordinates: a new factor of 100
-# coordinates takes 64 µs, and the use of an old one 80 to 120 µs (one x86 core).
-MIN_KEPT_FACTOR = 128  # coordinates
+# Minimum number of free coordinates for which the last factor is updated: a new factor
+# of 100 coordinates takes 64 µs, and an update 80 to 120 µs (one x86 core).
+MIN_UPDATED_FACTOR = 128
 
 # Maximum changes of the free coordinates and corrections of H since a factorisation,
 # per coordinate; more cost as much as a new one. And the maximum error of the solution,
@@ -97,7 +97,7 @@ class Quadratic:
         If the block is singular up to its noise, return None, and raise the diagonal of
         H above the noise.
         """
-        if free.size >= MIN_KEPT_FACTOR:
+        if free.size >= MIN_UPDATED_FACTOR:
             x = self._solved_again(free, right)
             if x is not None:
                 return x
