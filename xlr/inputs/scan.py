@@ -263,7 +263,7 @@ def _scan_chunk(
     statistics = None
     if not has_statistics and totals.any():
         data = TrainingData(matrix, targets)
-        get_names = None if names is None else partial(list, names)
+        get_names: Any = None if names is None else partial(list, names)
         statistics = column_statistics(data, names=get_names)
     elif not has_statistics:  # X must be finite in rows without weight, too
         refuse_non_finite(matrix, names)
