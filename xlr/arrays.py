@@ -421,10 +421,11 @@ def keep_block_memory() -> None:
     """Let the C library keep the memory of one block for the next.
 
     glibc returns freed memory to the system above a threshold, and the next block then
-    needs new pages: in a new process, they took 20 of the 47 ms of a fit to 100,000 x
-    50 numbers in float32. The largest array that the process has freed sets the
-    threshold, unless the environment does (mallopt(3), M_MMAP_THRESHOLD). One array of
-    four blocks is large enough.
+    needs new pages: in a new process, a fit to 100,000 x 50 numbers in float32 took 59
+    ms instead of 29 ms (examples/benchmarks/results/libraries.md, before and after).
+    The largest array that the process has freed sets the threshold, unless the
+    environment does (mallopt(3), M_MMAP_THRESHOLD). One array of four blocks is large
+    enough.
     """
     np.empty(4 * HOST_BLOCK_BYTES, dtype=np.uint8)
 

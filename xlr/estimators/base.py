@@ -6,7 +6,6 @@ import copy
 import functools
 from collections.abc import Callable
 from functools import partial
-from numbers import Real
 from typing import Any, Self, TypeVar, cast
 
 import numpy as np
@@ -237,8 +236,9 @@ class LinearModel(BaseEstimator):
     def _of_numbers(self) -> Self:
         """Return a copy that accepts rows without column names and without offset."""
         model = copy.copy(self)
-        model._has_offset, model._chunk_names = False, self.coef_names_
+        model._has_offset = False
         if hasattr(model, "feature_names_in_"):
+            model._chunk_names = self.coef_names_
             del model.feature_names_in_
         return model
 
@@ -576,14 +576,10 @@ def _right_weight(
 
     if (n_rows := np.shape(X)[0]) == 0:  # an empty chunk
         return np.zeros(()), np.zeros(())
-    given = on_host({"y_true": y, "y_pred": model.predict(X, offset)})
-    weights = sample_weight
-    if not isinstance(weights, Real):
-        weights = on_host({"sample_weight": weights})["sample_weight"]
-    on_the_host = Features(np.empty((n_rows, 0)))
-    weights = place_weights(weights, on_the_host)
+    weights = place_weights(sample_weight, Features(np.empty((n_rows, 0))))
     (total,) = class_totals(weights)
     if total == 0:
         return np.zeros(()), np.zeros(())
+    given = on_host({"y_true": y, "y_pred": model.predict(X, offset)})
     right = accuracy_score(**given, sample_weight=weights, normalize=False)
     return np.asarray(float(right)), np.asarray(total)

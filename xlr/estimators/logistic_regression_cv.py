@@ -43,7 +43,7 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
     r"""Logistic regression with the penalty chosen by cross-validation.
 
     The models of all folds and all C are fitted together: they share X, and in a pass
-    over X, each further model takes about an eighth of the time of the first. With many
+    over X, each further model takes a fraction of the time of the first. With many
     rows, each model starts at the minimiser on all rows for its C. With few rows, the
     models of each C start at the solutions for the previous C. The C with the highest
     mean score on the held-out rows is chosen, and its model is fitted to all rows.

@@ -37,8 +37,8 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, ClassifierMixin, Linear
 
     The model of each label minimises the objective of :class:`LogisticRegression` over
     the rows where the label is known, as a separate fit would. The labels share X, and
-    in a pass over X, each further label takes about an eighth of the time of the first.
-    A label that has converged has no further cost.
+    in a pass over X, each further label takes a fraction of the time of the first. A
+    label that has converged has no further cost.
 
     Parameters
     ----------

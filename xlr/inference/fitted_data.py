@@ -22,7 +22,7 @@ from xlr.estimators.dataset import LabelledDataset, read_dataset
 from xlr.estimators.firth import firth_problem
 from xlr.estimators.problem import Problem
 from xlr.estimators.regularisation import read_regularisation
-from xlr.inputs.categories import table_levels
+from xlr.inputs.dask_input import label_levels
 from xlr.inputs.features import Features
 from xlr.text import quoted, term_of
 from xlr.threads import ThreadPool
@@ -298,7 +298,7 @@ def read_fitted_data(
             "for it. Fit without its rows."
         )
     if reference is None:  # the first level that occurs
-        levels = [*(table_levels(y) or ()), *classes]
+        levels = [*(label_levels(y) or ()), *classes]
         reference = next(level for level in levels if level in classes)
     if reference not in classes:
         raise ValueError(

@@ -263,7 +263,6 @@ def table_levels(column: Any) -> list[Any] | None:
     """
     if isinstance(column, np.ndarray):  # the look-up of its library takes 0.1 ms
         return None
-    column = getattr(column, "_meta", column)  # an empty column with Dask's levels
     series = nw.from_native(column, series_only=True, pass_through=True)
     dtype = getattr(series, "dtype", None)
     if not isinstance(dtype, CATEGORICAL_DTYPES):

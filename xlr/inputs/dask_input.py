@@ -13,7 +13,7 @@ from xlr import arrays
 from xlr.arrays import Array
 from xlr.dask_graph import Delayed, array_from_tasks, call, fetch, literal, parts_of
 from xlr.data import ChunkedMatrix, Matrix
-from xlr.inputs.categories import Encoder
+from xlr.inputs.categories import Encoder, table_levels
 from xlr.inputs.tables import check_2d, check_n_rows, native
 from xlr.text import warn
 
@@ -80,6 +80,11 @@ def _numbers(table: Any, dtype: str) -> Array:
     if hasattr(type(table), "to_cupy"):
         return table.to_cupy(dtype=dtype)
     return table.to_numpy(dtype=dtype, na_value=np.nan)
+
+
+def label_levels(y: Any) -> list[Any] | None:
+    """Return the levels of a categorical y in its order, also of Dask; else None."""
+    return table_levels(y._meta if _is_dask_table(y) else y)
 
 
 def map_partitions(function: Callable[[Any], Any], X: Any) -> tuple[Any, ...]:

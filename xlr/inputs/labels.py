@@ -136,7 +136,7 @@ def _classes_and_codes(y: Array, *, xp: Namespace) -> tuple[Array, Array]:
                 return classes, numbers - 1
     if xp is numpy_namespace:
         if y.dtype == object:
-            try:  # hashing takes a tenth of the time of sorting
+            try:  # hashing takes less time than sorting
                 distinct = set(y)
             except TypeError:  # lists do not hash
                 return np.unique(y, return_inverse=True)
