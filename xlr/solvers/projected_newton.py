@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+from scipy.linalg import norm
 
 from xlr.penalties import NonSmooth
 from xlr.solvers.quadratic import Quadratic
@@ -20,6 +21,9 @@ MAX_UNCHANGED_STEPS = 2
 
 # Maximum KKT violation by rounding, relative to the gradients that cancel in it.
 MAX_KKT_ROUNDING = 1e-12
+
+# Rounding error of a step, relative to the largest coordinate.
+COORDINATE_ROUNDING = 1e-15
 
 # Step sizes of the line search, as powers of the size at which the first coordinate
 # becomes active. With fewer, fits to more parameters than rows take more Newton steps.
@@ -182,10 +186,15 @@ def _projected_newton(problem: Problem, point: Point) -> tuple[Point, bool]:
     with np.errstate(divide="ignore", invalid="ignore"):
         sizes = (end - u[free]) / direction[free]
     # Rounded up, so that the first coordinate reaches its end exactly by the clip.
-    first_size = min(1.0, (1 + 1e-15) * np.nanmin(sizes, initial=1.0))
+    first_size = min(1.0, (1 + COORDINATE_ROUNDING) * np.nanmin(sizes, initial=1.0))
     sizes = set((first_size**STEP_SIZE_POWERS).tolist())
     for step_size in sorted(sizes, reverse=True):
         new = problem.at(np.clip(u + step_size * direction, lower, upper))
         if problem.rise(point, new) < 0:
             return new, bool(problem.free(new.u)[free].all())
+    # A coordinate within rounding of its end becomes active without a decrease. The
+    # next Newton step leaves it out.
+    is_rounding = norm(new.u - u, np.inf) <= COORDINATE_ROUNDING * norm(u, np.inf)
+    if is_rounding and not problem.free(new.u)[free].all():
+        return new, False
     return point, True
