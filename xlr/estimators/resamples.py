@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy.linalg import lapack
 
 from xlr import arrays
+from xlr.data import Targets, TrainingData, column_statistics
 from xlr.estimators._fit import Fitting
 from xlr.estimators.dataset import LabelledDataset
+from xlr.losses import LogisticLoss
+from xlr.objective import Objective
+from xlr.penalties import Penalty
 from xlr.text import listed, quoted, warn
 
 # Minimum number of classes of a model, by the kind of the resamples. As in
@@ -21,6 +27,22 @@ ADVICE = {
     "(sklearn.model_selection.StratifiedKFold(shuffle=True)).",
     "resample": "There are too few rows of the rarer classes to resample.",
 }
+
+# Ridge penalty, in standardized units, from which a solver finds coefficients that the
+# rows leave undetermined: above the rounding errors of a factor, or a thousand times
+# the default tol.
+MIN_RIDGE = {"newton-cholesky": 1e-10, "proximal-newton": 1e-10}
+DEFAULT_MIN_RIDGE = 1e-3
+
+# Rows per column that usually show whether the columns are linearly independent. A
+# resample holds two thirds of them.
+RANK_ROWS_PER_COLUMN = 3
+
+# Share of the sum of squares of a column that is not a sum of others, above rounding.
+RANK_TOL = 1e-9
+
+# Maximum number of columns whose rank is found: a factor takes a second.
+MAX_RANK_COLUMNS = 2000
 
 
 class ResampledModels(NamedTuple):
@@ -95,7 +117,8 @@ def fit_resamples(
         )
     is_usable = n_classes >= min_classes
     _warn_of_missing_classes(has_class, is_usable, dataset.kept_classes, kind)
-    # 2. The models of the resamples with the same classes, per l1_ratio.
+    # 2. The models of the resamples with the same classes, per l1_ratio. Resamples that
+    # leave coefficients undetermined are fitted alone.
     usable = np.nonzero(is_usable)[0]
     patterns, pattern_of = np.unique(has_class[usable], axis=0, return_inverse=True)
     order = np.argsort(Cs, kind="stable")  # weaker and weaker penalties: a path
@@ -103,18 +126,35 @@ def fit_resamples(
     n_iter, converged = np.zeros(shape, dtype=np.int32), np.zeros(shape, dtype=bool)
     coef = np.full((*shape, *dataset.coef_shape), np.nan)
     intercept = np.full((*shape, dataset.n_logits), np.nan)
-    for i, pattern in enumerate(patterns):
-        members = usable[pattern_of.reshape(-1) == i]
+    of_pattern = [usable[pattern_of.reshape(-1) == i] for i in range(len(patterns))]
+    groups: list[Any] = [
+        (members, dataset, range(l1_ratios.size), False) for members in of_pattern
+    ]
+    while groups:
+        members, rows, ratios, is_checked = groups.pop()
+        pattern = has_class[members[0]]
         # With chunks, each new spec stores a copy of the targets on the workers.
-        spec = dataset.spec if pattern.all() else dataset.spec_of(kept=kept[pattern])
+        spec = rows.spec if pattern.all() else rows.spec_of(kept=kept[pattern])
         spec = spec.resampled(spec.data.place_rows(counts[:, members]), Cs.size)
         by_label = Cs.size, members.size, -1
         C: Any = float(Cs[0])
         if Cs.size > 1:
             C = np.repeat(Cs[order], spec.data.targets.n_models // Cs.size)
             C = features.place(C, features.accumulation_dtype)
-        for j, l1_ratio in enumerate(l1_ratios):
-            fitting = Fitting(estimator, dataset, spec, C=C, l1_ratio=float(l1_ratio))
+        for j in ratios:
+            l1_ratio = float(l1_ratios[j])
+            fitting = Fitting(estimator, rows, spec, C=C, l1_ratio=l1_ratio)
+            alone = np.zeros(members.size, dtype=bool)
+            if not is_checked:
+                alone = _loses_rank(fitting, rows, counts[:, members], Cs.size)
+            if alone.any():
+                groups += [
+                    (np.asarray([k]), _standardized(rows, counts[:, k]), [j], True)
+                    for k in members[alone]
+                ]
+                if not alone.all():
+                    groups.append((members[~alone], rows, [j], True))
+                continue
             solution = fitting.run(n_steps=Cs.size)
             fitting.check_convergence(solution)
             index = members, j, order[:, None]
@@ -126,6 +166,80 @@ def fit_resamples(
             intercept[index] = (b + rest).reshape(by_label)
     solver = fitting.solver_name
     return ResampledModels(coef, intercept, n_iter, converged, usable, solver)
+
+
+def _loses_rank(
+    fitting: Fitting, dataset: LabelledDataset, counts: np.ndarray, n_Cs: int
+) -> np.ndarray:
+    """Return which resamples leave coefficients undetermined, of a weak ridge penalty.
+
+    Models of resamples start at the model of all rows, and share its column statistics.
+    A coefficient that the rows of the resample do not determine, such as that of a rare
+    category, would keep what the other rows say of it. Of many columns, only constant
+    ones are found.
+    """
+    objective, loses_rank = fitting.problem.objective, np.zeros(counts.shape[1], bool)
+    ridge = float(arrays.to_host(objective.xp.min(objective.penalty.curvature)))
+    is_weak = ridge < MIN_RIDGE.get(fitting.solver_name, DEFAULT_MIN_RIDGE)
+    if not is_weak or objective.n_samples <= objective.output_size:
+        return loses_rank
+    if objective.output_size > MAX_RANK_COLUMNS:
+        varies = arrays.to_host(dataset.statistics.std) > 0
+        for k, own in enumerate(counts.T):
+            std = arrays.to_host(_standardized(dataset, own).statistics.std)
+            loses_rank[k] = (varies & (std == 0)).any()
+        return loses_rank
+    # 1. Some rows usually show that all columns are linearly independent. The resamples
+    # of the first penalty come first.
+    n_labels = objective.n_models // (n_Cs * loses_rank.size)
+    data = objective.data.select(n_labels * np.arange(loses_rank.size))
+    n, q = data.max_sample_size, objective.output_size
+    size = min(n, RANK_ROWS_PER_COLUMN * q)
+    some = data.take_rows(np.arange(size) * n // max(1, size), data.dtype)
+    Z = arrays.to_host(some.matrix.to_dense()).astype(np.float64)
+    Z = np.column_stack([Z, np.ones((len(Z), q - Z.shape[1]))])
+    _, weights = some.targets.block(slice(0, len(Z)), xp=objective.xp)
+    has_weight = arrays.to_host(weights) > 0
+    grams = (Z[rows].T @ Z[rows] for rows in has_weight.T)
+    doubtful = np.flatnonzero([_rank(gram) < q for gram in grams])
+    if not doubtful.size:
+        return loses_rank
+    # 2. The others, by all rows.
+    rank = _rank(_gram(objective, data.select(doubtful[:1]).without_counts()))
+    for model in doubtful[:, None]:
+        loses_rank[model] = _rank(_gram(objective, data.select(model))) < rank
+    return loses_rank
+
+
+def _gram(objective: Objective, data: TrainingData) -> np.ndarray:
+    """Return a multiple of the weighted Gram matrix of the columns of one model."""
+    unpenalised = Penalty(objective.xp.zeros_like(objective.penalty.curvature[:1, ...]))
+    # The curvature at zero is the same in all rows, for any labels.
+    binary = Objective(
+        data, LogisticLoss(), unpenalised, fit_intercept=objective.fit_intercept
+    )
+    return binary.hessian_on_host(binary.zeros())
+
+
+def _rank(gram: np.ndarray) -> int:
+    """Return the rank of a Gram matrix, by a Cholesky factorisation with pivoting."""
+    diagonal = np.diagonal(gram)
+    root = np.sqrt(np.where(diagonal > 0, diagonal, 1))
+    return int(lapack.dpstrf(gram / root / root[:, None], tol=RANK_TOL)[2])
+
+
+def _standardized(dataset: LabelledDataset, counts: np.ndarray) -> LabelledDataset:
+    """Return the dataset with the column statistics of a resample, if it is in memory.
+
+    Columns that are constant in the resample then have no effect on its model.
+    """
+    data = dataset.spec.data
+    if not data.in_memory:
+        return dataset
+    weights = data.targets.weights
+    own = weights * arrays.move_like(counts[:, None], weights, weights.dtype)
+    data = data.with_targets(lambda targets: Targets(1, targets.labels, own))
+    return replace(dataset, statistics=column_statistics(data))
 
 
 def _warn_of_missing_classes(
