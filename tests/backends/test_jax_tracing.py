@@ -138,7 +138,7 @@ def test_jax_objective_with_filled_blocks_equals_numpy(
             objective.hessian_diagonal(w),
             objective.curvature_bound(),
             objective.largest_logits(w),
-            objective.class_shares(),
+            objective.class_shares,
         ]
         return [np.asarray(values) for values in results]
 

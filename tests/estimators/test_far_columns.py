@@ -83,7 +83,7 @@ def test_far_columns_lose_digits_of_the_intercept_only():
     expected = xlr.LogisticRegression().fit(exact, Y).decision_function(exact)
     np.testing.assert_allclose(model.decision_function(FAR), expected, atol=1e-4)
     alone = exact @ model.coef_[0].astype(float) + model.intercept_.astype(float)
-    assert np.abs(alone - expected).max() > 1e-3
+    assert np.abs(alone - expected).max() > 5e-4
 
 
 def test_warning_counts_far_columns_after_the_fifth():

@@ -129,7 +129,7 @@ class Fitting:
     l1_ratio : float, default=None
         None for that of the estimator, if it has one.
     start : tuple of arrays, default=None
-        Raw coefficients and intercepts to start from; None for zeros.
+        Raw coefficients and intercepts to start from; None for the null model.
 
     Raises
     ------

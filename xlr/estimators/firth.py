@@ -183,7 +183,7 @@ class FirthLogisticRegression(LinearClassifier):
             solution = minimise(
                 SOLVERS[SOLVER](),
                 problem.objective,
-                problem.objective.zeros(),
+                problem.objective.null_parameters(),
                 tol=float(self.tol),
                 max_iter=int(self.max_iter),
                 on_iteration=on_iteration,

@@ -237,9 +237,11 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
         sample_weight : array of shape (n_samples,), default=None
             Weights, zero or positive; None for equal weights.
         coef_init : array of shape (n_features,) or like ``coef_``, default=None
-            Coefficients to start from. None starts from zeros, or with ``warm_start``
-            from the last fit. Solvers except gradient descent start from zeros instead
-            if F is lower there and F at the start is above ``log(n_classes)``.
+            Coefficients to start from. None starts from the last fit with
+            ``warm_start``, or else from the null model: zeros, and intercepts for the
+            shares of the classes. Gradient descent starts from zeros. The other solvers
+            start from the null model instead if F is lower there and F at the start is
+            above ``log(n_classes)``.
         intercept_init : array of shape (1,) or (n_classes,), default=None
             Intercepts to start from.
         offset : array of shape (n_samples,) or (n_samples, n_classes), default=None
@@ -312,7 +314,7 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
     def _read_start(
         self, coef_init: Any, intercept_init: Any, dataset: LabelledDataset
     ) -> tuple[Array, Array] | None:
-        """Return raw coefficients and intercepts to start from, or None for zeros."""
+        """Return raw coefficients and intercepts to start from, or None for none."""
         if self.warm_start and hasattr(self, "coef_"):
             if coef_init is None:
                 coef_init = dataset.features.place(self.coef_, None)

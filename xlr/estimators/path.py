@@ -214,7 +214,7 @@ def logistic_path(
         # 1. The model of an infinite penalty, whose gradient gives the path's start.
         infinite = objective.with_penalty(problem.penalty(1.0).strong_l1_limit(xp=xp))
         exact = {**limits, "tol": 1e-3 * limits["tol"]}
-        (null,) = follow_path([infinite], objective.zeros(), **exact)
+        (null,) = follow_path([infinite], objective.null_parameters(), **exact)
         if Cs is None:
             # Start a relative tol below C_0: at C_0 itself, rounding decides whether
             # all coefficients are zero.
@@ -315,5 +315,5 @@ def _null_loss(null: PathPoint) -> float:
         return float(arrays.to_host(null.at.value)[0])
     if not objective.fit_intercept:
         return math.log(max(2, objective.n_outputs))
-    shares = arrays.to_host(objective.class_shares())[0].astype(np.float64)
+    shares = arrays.to_host(objective.class_shares)[0].astype(np.float64)
     return float(-shares @ np.log(shares))

@@ -124,7 +124,13 @@ class Problem:
         return self._regularisation.penalty(strength, self._scale, xp=xp)
 
     def parameters(self, start: tuple[Array, Array] | None) -> Array:
-        """Return the parameters of raw coefficients and intercepts, or zeros."""
+        """Return the parameters of raw coefficients and intercepts.
+
+        Without a start, they are those of the null model, or zeros for a solver on raw
+        columns.
+        """
+        if start is None and self.scaler is not None:
+            return self.objective.null_parameters()
         if start is None:
             return self.objective.zeros()
         coef, intercept = start

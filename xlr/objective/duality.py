@@ -127,7 +127,7 @@ def _mixing_share(objective: Objective, of_intercept: Array) -> Array:
     xp = objective.xp
     if not objective.fit_intercept:
         return xp.zeros_like(of_intercept[:, 0])
-    weights = objective.class_shares()
+    weights = objective.class_shares
     if weights.shape[1] == 2 > of_intercept.shape[1]:
         of_intercept = xp.concat([-of_intercept, of_intercept], axis=1)
     predicted = weights + of_intercept

@@ -86,6 +86,10 @@ MAX_CHEAP_HESSIAN_PASSES = 4
 # they differ too much.
 MIN_ROWS_PER_PARAMETER = 10
 
+# Minimum rows of a class in the intercepts of the null model, which are then finite
+# also in a fold without the class.
+MIN_CLASS_ROWS = 0.5
+
 
 class Evaluation(NamedTuple):
     """F at some parameters.
@@ -292,6 +296,23 @@ class Objective:
         shape = self.n_models, self.n_parameters
         return self.xp.zeros(shape, dtype=self.accumulation_dtype, device=self.device)
 
+    def null_parameters(self) -> Array:
+        """Return zero coefficients, and the intercepts that minimise F with them.
+
+        They are the logits of the class shares. With an offset they would be sums over
+        the rows, and are zero instead.
+        """
+        if not self.fit_intercept or self.data.offset is not None:
+            return self.zeros()
+        xp, least = self.xp, MIN_CLASS_ROWS / self.n_samples
+        logits = xp.log(arrays.clip(self.class_shares, least, None, xp=xp))
+        if self.n_outputs == 1:
+            logits = logits[:, 1:] - logits[:, :1]
+        intercept = xp.reshape(logits, (-1, 1))
+        coef = xp.broadcast_to(intercept * 0, (self.n_columns, self.n_features))
+        parameters = self.join(coef, intercept[:, 0])
+        return self.centred_over_classes(parameters)
+
     def project(self, parameters: Array) -> Array:
         """Return the nearest parameters within the bounds."""
         if self.non_smooth is None:
@@ -461,23 +482,41 @@ class Objective:
 
     # -- second derivatives -----------------------------------------------------------
 
-    def shares_hessian(self, parameters: Array) -> bool:
-        """Return whether the Hessian of the loss is the same for all models."""
-        may_share = self.loss.is_canonical and self.data.targets.has_shared_weights
-        if self.n_models == 1 or not may_share:
-            return False
-        return bool(arrays.to_host(self.xp.all(parameters == parameters[:1, :])))
+    def hessian_ratios(self, parameters: Array) -> Array | None:
+        """Return the ratios of the Hessians of the loss to the first: (n_models,).
 
-    def hessian(self, parameters: Array, *, is_shared: bool = False) -> BlockHessian:
+        Models with the same parameters have the same Hessian. Null models of the binary
+        loss have one curvature in all rows.
+
+        Returns
+        -------
+        array of shape (n_models,), or None if the Hessians are not known to be
+        multiples of one.
+        """
+        xp, may_share = self.xp, self.data.targets.has_shared_weights
+        if self.n_models == 1 or not (may_share and self.loss.is_canonical):
+            return None
+        if arrays.to_host(xp.all(parameters == parameters[:1, :])):
+            return xp.ones_like(parameters[:, 0])
+        coef, intercept = self.split(parameters)
+        may_be_null = self.n_outputs == 1 and self.data.offset is None
+        if not may_be_null or arrays.to_host(xp.any(coef != 0)):
+            return None
+        logits, labels = intercept[None, :, None], xp.zeros_like(intercept)[None, :]
+        curvature = self.loss.curvature(logits, labels, xp=xp).values[0, :, 0]
+        return curvature / curvature[0]
+
+    def hessian(self, parameters: Array, ratios: Array | None = None) -> BlockHessian:
         """Return the Hessian, in one pass.
 
-        ``is_shared`` if :meth:`shares_hessian` is True of the parameters.
+        ``ratios``, from :meth:`hessian_ratios`, save the products of all models except
+        the first.
         """
-        models = self.select(np.zeros(1, dtype=np.int64)) if is_shared else self
+        models = self if ratios is None else self.select(np.zeros(1, dtype=np.int64))
         matrix = models.loss_hessian(parameters[: models.n_models, :])
         matrix = matrix / models.total_weight[:, None, None]
-        if is_shared:
-            matrix = self.xp.broadcast_to(matrix, (self.n_models, *matrix.shape[1:]))
+        if ratios is not None:
+            matrix = matrix * ratios[:, None, None]
         if self.loss.shift_invariant:
             matrix = self._with_null_space_curvature(matrix)
         penalty = self.penalty_curvature
@@ -666,8 +705,9 @@ class Objective:
             gradient = self.join(*self.scaler.gradient(*self.split(gradient)))
         return self.xp.max(self.xp.abs(gradient), axis=1)
 
+    @cached_property
     def class_shares(self) -> Array:
-        """Return the share of each class in the total weight: (n_models, n_classes)."""
+        """Share of each class in the total weight: (n_models, n_classes)."""
         weights = self.data.class_weights(max(2, self.n_outputs))
         return weights / self.total_weight[:, None]
 

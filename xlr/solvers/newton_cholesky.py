@@ -86,8 +86,7 @@ class NewtonCholesky:
     def init(self, objective: Objective, start: Start) -> NewtonState:
         w, surrogate = start.parameters, start.surrogate
         if surrogate is None:
-            is_shared = objective.shares_hessian(w)
-            hessian = objective.hessian(w, is_shared=is_shared)
+            hessian = objective.hessian(w, objective.hessian_ratios(w))
         else:
             hessian = surrogate.hessian(w, Objective.hessian)
         # A search takes another pass, which is slow over chunks. It relies on

@@ -35,13 +35,13 @@ NOISE_SHARE = 0.2
 def find_start(
     solver: Solver, objective: Objective, start: Array, seed: int | None
 ) -> Start:
-    r"""Return a start: the minimum of a smaller problem, the given start, or zeros.
+    r"""Return a start: the minimum of a smaller problem, or the given start.
 
     For resamples, the smaller problem is the model of all rows. For many rows, it is
     the objective on a random sample, whose fit may start on a smaller sample. Both are
     solved only to their sampling noise: a sample may be separable even if all rows
     together are not. With more features than rows, it is the problem in the row space.
-    Zeros replace a start with a higher F.
+    The null model replaces a start with a higher F.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ def find_start(
     if not solver.standardized:  # gradient descent begins exactly at the given start
         return Start(start, objective.value_and_gradient(start))
     if seed is None or math.isinf(min_size := solver.min_sample_size(objective)):
-        return _or_zeros(objective, start)
+        return _or_null(objective, start)
     if (unresampled := objective.without_resampling()) is not None:
         all_rows, model_of = unresampled
         _, first = np.unique(model_of, return_index=True)
@@ -70,47 +70,45 @@ def find_start(
         objective.data.max_sample_size,
     )
     if not objective.is_large:
-        return _or_zeros(objective, start)
+        return _or_null(objective, start)
     if size < min_size:
         if (smaller := row_space(objective)) is None:
-            return _or_zeros(objective, start)
+            return _or_null(objective, start)
         reduced, to_original = smaller
         solution = minimise(
             solver,
             reduced,
-            reduced.zeros(),
+            reduced.null_parameters(),
             tol=ROW_SPACE_TOL,
             max_iter=MAX_START_ITERATIONS,
         )
-        return _or_zeros(objective, to_original(solution.parameters))
+        return _or_null(objective, to_original(solution.parameters))
     sample = objective.sample(size, seed)
     parameters = _nearly_minimised(solver, sample, start, seed)
-    candidate = _or_zeros(objective, parameters)
-    # For new parameters, F of some model exceeded log k, even if zeros improved none.
+    candidate = _or_null(objective, parameters)
+    # For new parameters, F of some model exceeded log k, even if none was replaced.
     # The sample may lack a rare class, and is no surrogate.
     if candidate.parameters is not parameters:
         return candidate
     return candidate._replace(surrogate=Surrogate(sample))
 
 
-def _or_zeros(objective: Objective, start: Array) -> Start:
-    """Start models at zero instead, if their F is lower there.
+def _or_null(objective: Objective, start: Array) -> Start:
+    """Start models at the null model instead, if their F is lower there.
 
     Far from the minimum the prediction of every row is certain, and F has no curvature.
     A start that is not finite stays, and the loop reports it.
     """
     xp = objective.xp
     unchanged = Start(start, objective.value_and_gradient(start))
-    if not arrays.to_host(xp.any(start != 0)):
-        return unchanged
-    # F at zero, without an offset.
-    value_at_zero = math.log(max(2, objective.n_outputs))
     value = unchanged.at.value
-    if not (arrays.to_host(value) > value_at_zero).any():
+    # Upper bound on F of the null model without an offset, to within rounding.
+    limit = math.log(max(2, objective.n_outputs)) + objective.value_rounding
+    if not (arrays.to_host(value) > limit).any():
         return unchanged
-    zeros = objective.project(objective.zeros())
-    is_lower = (objective.value_and_gradient(zeros).value < value) & xp.isfinite(value)
-    start = xp.where(is_lower[:, None], zeros, start)
+    null = objective.project(objective.null_parameters())
+    is_lower = (objective.value_and_gradient(null).value < value) & xp.isfinite(value)
+    start = xp.where(is_lower[:, None], null, start)
     return Start(start, objective.value_and_gradient(start))
 
 
