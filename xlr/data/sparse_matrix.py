@@ -223,9 +223,11 @@ def _csc_class(csr_class: Any) -> Any:
 def _costs(csr: Any, *, xp: Namespace) -> tuple[float, float]:
     """Return the times of a product and of a Gram matrix per row."""
     lengths = xp.astype(xp.diff(csr.indptr), xp.float64)
-    pairs = float(arrays.to_host(xp.mean(lengths * lengths)))
+    n_pairs = float(arrays.to_host(xp.sum(lengths * lengths)))
     n_rows, n_columns = csr.shape
-    return ENTRY_COST * csr.nnz / n_rows, gram_cost(pairs, n_columns)
+    # At least one entry: costs are divisors.
+    pairs_per_row = max(1.0, n_pairs) / n_rows
+    return ENTRY_COST * max(1, csr.nnz) / n_rows, gram_cost(pairs_per_row, n_columns)
 
 
 def min_block_rows(matrix: Any, n_entries: float, least: int) -> int:
