@@ -189,6 +189,9 @@ WRONG_PARTS = {
         [np.zeros((3, 1)), np.zeros((4, 1))],
         "have 3, 4 rows",
     ),
+    "complex numbers": ([np.zeros((3, 1)) + 1j], "dtype complex128, expected real"),
+    "sparse complex numbers": ([sp.csr_array([[1j]])], "dtype complex128"),
+    "words": ([[["a"], ["b"]]], "dtype <U1, expected real numbers"),
 }
 
 
@@ -212,8 +215,8 @@ def test_wrong_codes_of_a_categorical_matrix_are_refused(codes):
             CategoricalMatrix(wrong, 2)
 
 
-def test_categorical_matrix_takes_a_list_of_codes():
-    matrix = CategoricalMatrix([0, 1, 1, -1], 2)
+def test_categorical_matrix_takes_a_list_and_an_integer_of_numpy():
+    matrix = CategoricalMatrix([0, 1, 1, -1], np.int64(2))
     np.testing.assert_array_equal(matrix.to_dense().argmax(axis=1), [0, 1, 1, 0])
 
 
@@ -231,6 +234,14 @@ def test_non_finite_column_of_a_split_matrix_is_named(bad, form):
         xlr.LogisticRegression().fit(wrong, y)
     with pytest.raises(ValueError, match="Column 'x8' is not finite"):
         xlr.LogisticRegression().fit(right, y).predict(wrong)
+
+
+@pytest.mark.parametrize("dtype", [np.int64, bool])
+def test_sparse_parts_and_lists_may_hold_integers_and_booleans(dtype):
+    entries = (ENTRIES > 0).astype(dtype)
+    made = SplitMatrix([sp.csr_array(entries), entries.tolist(), ENTRIES])
+    assert made.dtype == np.float64
+    np.testing.assert_array_equal(made.to_dense(), np.hstack([entries] * 2 + [ENTRIES]))
 
 
 def test_sparse_parts_may_store_an_entry_twice():

@@ -97,7 +97,7 @@ class CategoricalMatrix:
                 f"codes has dtype {codes.dtype}, expected integers. Convert it, with "
                 "-1 where there is no level."
             )
-        levels = [n_levels] if isinstance(n_levels, int) else [int(n) for n in n_levels]
+        levels = [int(n) for n in np.atleast_1d(n_levels)]
         codes = codes[:, None] if codes.ndim == 1 else codes
         if codes.ndim != 2 or codes.shape[1] != len(levels) or not levels:
             raise ValueError(

@@ -6,6 +6,8 @@ import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
+
 from xlr import arrays
 from xlr.arrays import Array
 from xlr.data.blocks import cut, map_reduce
@@ -33,15 +35,16 @@ class SplitMatrix:
     ----------
     parts : sequence of arrays, sparse arrays or matrices
         Columns with all rows, in the same library and on the same device. Dense parts
-        are arrays of two dimensions; categorical parts are :class:`CategoricalMatrix`.
+        are arrays or lists of two dimensions; categorical parts are
+        :class:`CategoricalMatrix`.
     names : sequence of str, default=None
         Names of all columns, for messages and ``feature_names_in_``.
 
     Raises
     ------
     ValueError
-        If there are no parts, or they have different numbers of rows or not two
-        dimensions, or there is not a name for each column.
+        If there are no parts, or they have different numbers of rows, not two
+        dimensions or no real numbers, or there is not a name for each column.
 
     Examples
     --------
@@ -228,13 +231,27 @@ def concatenated(blocks: Sequence[Any]) -> Any:
 
 
 def _as_part(part: Any) -> Matrix:
-    """Return a part as a matrix; a sparse matrix has canonical form."""
+    """Return a part as a matrix; a sparse matrix has floats and canonical form."""
+    if is_matrix(part):
+        return part
+    is_sparse = arrays.is_sparse(part)
+    if not is_sparse and not arrays.is_foreign(part, "part"):
+        part = np.asarray(part)
     if len(part.shape) != 2:
         raise ValueError(
             f"A part has shape {tuple(part.shape)}, expected two dimensions. Pass "
             "part[:, None] for a single column."
         )
-    return as_matrix(canonical(part.tocsr()) if arrays.is_sparse(part) else part)
+    xp = arrays.namespace(arrays.entries(part))
+    if not xp.isdtype(part.dtype, ("bool", "integral", "real floating")):
+        raise ValueError(
+            f"A part has dtype {part.dtype}, expected real numbers or booleans. "
+            "Convert it, or pass categories as a CategoricalMatrix."
+        )
+    if is_sparse:
+        part = canonical(part.tocsr())
+        part = part.astype(arrays.floating_dtype(part.data, xp=xp), copy=False)
+    return as_matrix(part)
 
 
 def _holds_codes(matrix: Any) -> bool:
