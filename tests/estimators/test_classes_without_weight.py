@@ -224,6 +224,40 @@ def test_fold_that_trains_on_one_class_scores_as_in_sklearn(scoring, refit):
     assert np.isfinite(model.intercept_).all()
 
 
+@pytest.mark.filterwarnings("ignore:Folds 0:UserWarning")
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.UndefinedMetricWarning")
+@pytest.mark.filterwarnings("ignore:No positive class:UserWarning")
+@pytest.mark.parametrize("scoring", ["roc_auc", "average_precision"])
+def test_scores_of_logits_of_folds_without_a_class_are_those_of_sklearn(scoring):
+    y = (np.arange(N) < 6).astype(int)
+    options = {"Cs": [1.0], "cv": KFold(5), "scoring": scoring}
+    model = xlr.LogisticRegressionCV(**options).fit(X, y)
+    theirs = LogisticRegressionCV(
+        **options, l1_ratios=(0.0,), use_legacy_attributes=False
+    ).fit(X, y)
+    np.testing.assert_allclose(model.scores_[1:], theirs.scores_[1:])
+    # scikit-learn's model of the fold depends on tol; here, it is a constant.
+    expected = 0.5 if scoring == "roc_auc" else np.mean(y[: N // 5])
+    np.testing.assert_allclose(model.scores_[0], expected)
+
+
+def test_top_k_accuracy_of_a_fold_without_a_class_is_that_of_the_others():
+    y, folds = np.arange(N) % 3, [(np.nonzero(np.arange(N) % 3 < 2)[0], np.arange(30))]
+    model = xlr.LogisticRegressionCV(Cs=[1.0], cv=folds, scoring="top_k_accuracy")
+    with pytest.warns(UserWarning, match="no weight in the class 2"):
+        model.fit(X, y)
+    np.testing.assert_allclose(model.scores_, 2 / 3)
+
+
+def test_fold_that_tests_on_rows_without_weight_has_a_nan_score():
+    y, weights = np.arange(N) % 2, (np.arange(N) >= 10).astype(float)
+    folds = [(np.arange(10, N), np.arange(10)), (np.arange(N), np.arange(N))]
+    model = xlr.LogisticRegressionCV(Cs=[1.0], cv=folds)
+    with pytest.warns(UserWarning, match=r"Folds 0 \(of 2\) test on rows without"):
+        model.fit(X, y, sample_weight=weights)
+    np.testing.assert_array_equal(np.isnan(model.scores_), [[[True]], [[False]]])
+
+
 def test_class_absent_from_all_folds_is_fitted_to_all_rows():
     folds = [(np.arange(10, N), np.arange(10)), (np.arange(8, N), np.arange(8))]
     model = xlr.LogisticRegressionCV(Cs=[1.0], cv=folds, tol=1e-9)

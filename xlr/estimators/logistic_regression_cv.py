@@ -35,6 +35,7 @@ from xlr.estimators.scoring import (
 )
 from xlr.inputs.labels import on_host, refuse_soft_labels
 from xlr.inputs.weights import finite_intercepts, read_start
+from xlr.text import listed, warn
 from xlr.threads import thread_pool
 
 
@@ -248,6 +249,12 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
         scores = np.full(by_fold, np.nan)
         if self.scoring is None or self.scoring == "neg_log_loss":
             scores[usable] = held_out_likelihood(dataset, *held_out)
+            unknown = usable[np.isnan(scores[usable]).any(axis=1)].tolist()
+            if unknown:
+                warn(
+                    f"Folds {listed(unknown)} (of {len(trains)}) test on rows without "
+                    "weight: their scores are NaN. Use other folds, or drop such rows."
+                )
         else:
             scorer = with_class_labels(self._scorer(), arrays.to_host(dataset.classes))
             scores[usable] = held_out_scores(scorer, dataset, y, metadata, *held_out)

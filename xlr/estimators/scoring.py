@@ -42,6 +42,7 @@ def held_out_likelihood(
     Returns
     -------
     ndarray of shape (n_folds, n_models)
+        NaN for a fold whose held-out rows have no weight.
     """
     data = dataset.labelled_data
     loss = loss_of(dataset.totals.shape[0])
@@ -55,7 +56,8 @@ def held_out_likelihood(
         width=4 * coef.shape[1] * coef.shape[2],
         per_row=counts,
     )
-    return -arrays.to_host(total / weight[:, None])
+    with arrays.quiet():
+        return -arrays.to_host(total / weight[:, None])
 
 
 @arrays.quiet()
@@ -244,5 +246,9 @@ class ScoredModel(LinearClassifier):
         logits = self._logits
         if X is not self._X:
             logits = super()._map_logits(lambda logits, xp: logits, X, offset)
-        logits = np.array(arrays.to_host(logits))  # the function may overwrite them
+        logits = arrays.to_host(logits)
+        # A class without weight has an infinite intercept, which metrics refuse. The
+        # result is a copy, which the function may overwrite.
+        largest = np.finfo(logits.dtype).max
+        logits = np.clip(logits, -largest, largest)
         return function(logits, xp=arrays.namespace(logits))
