@@ -295,6 +295,10 @@ def test_penalty_parameters_without_effect_are_named():
         model = xlr.LogisticRegression(C=np.inf, max_iter=3, **parameters)
         with pytest.warns(UserWarning, match=f"{name}.* has no effect"):
             model.fit(X, y)
+    # An infinite factor removes the feature, and no warning says otherwise.
+    factor = [0.0, np.inf] + [1.0] * 28
+    model = xlr.LogisticRegression(C=np.inf, max_iter=3, penalty_factor=factor)
+    assert model.fit(X, y).coef_[0, 1] == 0
 
 
 @pytest.mark.parametrize("parameters", [{"l1_ratio": 1.0}, {"lower": -0.3}])

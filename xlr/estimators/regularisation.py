@@ -139,7 +139,7 @@ def read_regularisation(
         )
     if unpenalised:
         unused = ["l1_ratio"] * (l1_ratio > 0)
-        unused += ["penalty_factor"] * bool((factor != 1).any())
+        unused += ["penalty_factor"] * bool((factor != 1).any() and not removed.any())
         if unused:
             warn(
                 f"With C=inf there is no penalty: {' and '.join(unused)} "
