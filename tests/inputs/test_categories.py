@@ -252,6 +252,13 @@ def test_missing_values_are_errors_or_a_level(library):
     np.testing.assert_allclose(model.coef_, other.coef_, atol=1e-8)
 
 
+def test_missing_values_and_a_level_called_missing_have_different_names():
+    table = pd.DataFrame({"town": ["missing", None, "b"] * 20})
+    model = xlr.LogisticRegression(categorical="auto", handle_missing="level")
+    model.fit(table, np.arange(60) % 2)
+    assert model.coef_names_ == ["town[b]", "town[missing]", "town[(missing)]"]
+
+
 def test_pickled_model_encodes_categories():
     columns, y = patients()
     table = in_pandas(columns)

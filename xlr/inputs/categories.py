@@ -75,11 +75,14 @@ class Encoder:
         return self._names(slice(self.n_dropped))
 
     def _names(self, chosen: slice) -> list[str]:
-        return [
-            f"{column}[{'missing' if level is None else level}]"
-            for column, levels in self.levels.items()
-            for level in levels[chosen]
-        ]
+        names = []
+        for column, levels in self.levels.items():
+            missing = "missing"
+            while missing in levels:  # a level of that name
+                missing = f"({missing})"
+            shown = (missing if level is None else level for level in levels[chosen])
+            names += [f"{column}[{level}]" for level in shown]
+        return names
 
     def encode(self, X: Any, read_numbers: Callable[[Any], Any]) -> Any:
         """Return a native table as a matrix.
