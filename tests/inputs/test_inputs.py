@@ -187,6 +187,18 @@ def test_missing_labels_of_polars_and_pyarrow_are_counted():
             xlr.LogisticRegression().fit(X, y)
 
 
+@pytest.mark.parametrize("missing", [None, pd.NA])
+def test_missing_labels_of_all_rows_are_counted(missing):
+    with pytest.raises(ValueError, match="missing labels, 80 of 80"):
+        xlr.LogisticRegression().fit(X, np.full(80, missing, dtype=object))
+
+
+def test_sparse_labels_are_refused():
+    for y in (sp.csr_array(Y[:, None]), sp.coo_array(Y)):
+        with pytest.raises(ValueError, match=r"^y must be dense.* y\.toarray\(\)"):
+            xlr.LogisticRegression().fit(X, y)
+
+
 def test_sparse_weights_offsets_and_starts_are_refused():
     for name, values in [
         ("sample_weight", np.ones((80, 1))),
@@ -240,6 +252,8 @@ def test_scores_refuse_wrong_weights_and_labels():
     model = xlr.LogisticRegression().fit(X, Y)
     with pytest.raises(ValueError, match="negative values"):
         model.score(X, Y, sample_weight=-np.ones(80))
+    with pytest.raises(ValueError, match="80 rows of X, 79 of y"):
+        model.score(X, Y[:-1])
     with pytest.raises(ValueError, match=r"^y has .* masked entries"):
         model.score(X, np.ma.array(Y, mask=Y == 1))
     weights = np.ma.array(np.ones(80), mask=Y == 1)

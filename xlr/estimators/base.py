@@ -28,6 +28,7 @@ from xlr.inputs.categories import Encoder
 from xlr.inputs.dask_input import split_like
 from xlr.inputs.features import Features, read_features
 from xlr.inputs.labels import on_host, refuse_soft_labels
+from xlr.inputs.tables import check_n_rows
 from xlr.inputs.weights import (
     check_offset_columns,
     class_totals,
@@ -581,5 +582,6 @@ def _right_weight(
     if total == 0:
         return np.zeros(()), np.zeros(())
     given = on_host({"y_true": y, "y_pred": model.predict(X, offset)})
+    check_n_rows("y", np.shape(given["y_true"]), n_rows)
     right = accuracy_score(**given, sample_weight=weights, normalize=False)
     return np.asarray(float(right)), np.asarray(total)

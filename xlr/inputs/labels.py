@@ -21,6 +21,7 @@ from xlr.inputs.tables import (
     check_n_rows,
     is_missing,
     is_table,
+    refuse_sparse,
     to_matrix,
 )
 from xlr.inputs.weights import class_totals, place_weights
@@ -40,6 +41,7 @@ def read_labels(y: Any, n_samples: int) -> tuple[Array, Array]:
     y = accept("y", y)
     if not (isinstance(y, np.ndarray) and y.ndim == 1):
         _refuse_mixed_list(y)
+        refuse_sparse("y", y)
         _refuse_matrix(y)
         if arrays.is_foreign(y):
             y = y[:, 0] if y.ndim == 2 else y
@@ -53,7 +55,10 @@ def read_labels(y: Any, n_samples: int) -> tuple[Array, Array]:
     except TypeError as error:
         _refuse_missing(arrays.to_host(y).tolist())
         raise mixed_types(error) from error
-    _check_classes(arrays.to_host(classes))
+    host = arrays.to_host(classes)
+    if host.dtype == object and any(map(is_missing, host)):
+        _refuse_missing(y.tolist())
+    _check_classes(host)
     return classes, codes
 
 
@@ -158,7 +163,6 @@ def _refuse_missing(labels: Any) -> None:
 
 def _check_classes(classes: np.ndarray) -> None:
     if classes.dtype.kind in "OSV":
-        _refuse_missing(classes.tolist())
         others = [label for label in classes.tolist() if not isinstance(label, str)]
         if others:
             raise ValueError(

@@ -89,6 +89,15 @@ def accept(name: str, values: Any) -> Any:
     return values if is_known else native(values, decode=name != "X")
 
 
+def refuse_sparse(name: str, values: Any) -> None:
+    """Raise ValueError for a sparse matrix."""
+    if arrays.is_sparse(values):
+        raise ValueError(
+            f"{name} must be dense; got a sparse {type(values).__name__} of shape "
+            f"{tuple(values.shape)}. Pass {name}.toarray()."
+        )
+
+
 def as_real(values: Any, name: str) -> Array:
     """Return real numbers as an array; arrays of other libraries than NumPy unchanged.
 
@@ -98,11 +107,7 @@ def as_real(values: Any, name: str) -> Array:
         If the values are sparse, complex or not numbers.
     """
     values = accept(name, values)
-    if arrays.is_sparse(values):
-        raise ValueError(
-            f"{name} must be dense; got a sparse {type(values).__name__} of shape "
-            f"{tuple(values.shape)}. Pass {name}.toarray()."
-        )
+    refuse_sparse(name, values)
     if not arrays.is_foreign(values):
         values = np.asarray(values)
         try:
