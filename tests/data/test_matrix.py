@@ -251,6 +251,14 @@ def test_sparse_parts_may_store_an_entry_twice():
     np.testing.assert_array_equal(made.sandwich_diagonal(weights), [[0, 9]])
 
 
+def test_order_of_parts_does_not_change_what_a_split_matrix_stores():
+    X, codes = np.zeros((2**17, 3)), CategoricalMatrix(np.zeros(2**17, dtype=int), 1)
+    scaler = Scaler(np.zeros(4), np.ones(4), np.ones(4))
+    for parts in ([X, codes], [codes, X]):
+        assert SplitMatrix(parts).stored is X
+        assert SplitMatrix(parts).standardized(scaler).stored is X
+
+
 def test_matrix_of_a_chunk_copies_unaligned_arrays_only():
     values = np.arange(6.0)[:, None]
     xp = arrays.namespace(values)

@@ -255,4 +255,5 @@ def _as_part(part: Any) -> Matrix:
 
 
 def _holds_codes(matrix: Any) -> bool:
-    return isinstance(matrix, CategoricalMatrix)
+    """Return whether a matrix, standardized or not, is categorical."""
+    return isinstance(getattr(matrix, "matrix", matrix), CategoricalMatrix)
