@@ -46,6 +46,20 @@ def test_predict_proba_of_one_row_makes_few_calls(n_classes, dtype):
     assert n_calls(model.predict_proba, X[:1]) <= (30 if dtype == "float64" else 34)
 
 
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("left_out", [0, -1])
+def test_predictions_of_a_model_without_a_class_read_the_rows_once(n_classes, left_out):
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(90, 2)), np.arange(90) % n_classes
+    weights = (y != range(n_classes)[left_out]).astype(float)
+    with pytest.warns(UserWarning, match="The fit leaves them out"):
+        model = xlr.LogisticRegression().fit(X, y, weights)
+    assert n_calls(model.predict_proba, X[:1]) <= 30
+    for wrong in (np.nan, np.inf, -np.inf):
+        with pytest.raises(ValueError, match="Column 'x1' is not finite"):
+            model.predict_proba([[0.0, wrong]])
+
+
 @pytest.mark.parametrize("n_classes", [200, 1000])
 def test_predict_proba_of_many_classes_takes_little_more_memory_than_its_result(
     n_classes,

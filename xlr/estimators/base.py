@@ -202,8 +202,10 @@ class LinearModel(BaseEstimator):
 
         with full_precision(entries), arrays.quiet():
             results = arrays.concat_blocks(map(block_result, range(0, n, step)), n)
-            # An entry of X that is not finite makes all logits of its row not finite.
-            finite = xp.all(xp.isfinite(xp.stack(sums)))
+            # An entry of X that is not finite makes all logits of its row not finite;
+            # NaN for a class without weight, whose coefficients are zero.
+            totals = xp.stack(sums)
+            finite = xp.all(xp.isfinite(totals) | (totals == intercept[0]))
             if not arrays.is_traced(finite) and not arrays.to_host(finite):
                 names = self._chunk_names or features.column_names
                 refuse_non_finite(matrix, names)
