@@ -175,13 +175,15 @@ class CategoricalMatrix:
         assert self._shared is not None
         shared, (n_rows, width) = self._shared, indices.shape
         n = n_rows * width
-        if "ones" not in shared or shared["ones"].size < n:
+        # Another thread may store fewer ones between two look-ups.
+        ones = shared.get("ones")
+        if ones is None or ones.size < n:
             # A bit more than needed, for blocks with another row.
-            shared["ones"] = np.ones(padded_size(n), dtype=self.dtype)
+            ones = shared["ones"] = np.ones(padded_size(n), dtype=self.dtype)
         ends = np.arange(0, n + 1, width, dtype=indices.dtype)
         if width == len(self.n_levels):  # of codes, not of pairs
             ends = shared.setdefault((n_rows, indices.dtype), ends)
-        parts = shared["ones"][:n], np.reshape(indices, -1), ends
+        parts = ones[:n], np.reshape(indices, -1), ends
         rows = sparse_from_parts(csr_array, (n_rows, n_columns), parts)
         return SparseMatrix(rows, xp=self.xp, costs=(self.product_cost, self.gram_cost))
 
