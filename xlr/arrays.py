@@ -250,7 +250,7 @@ def floating_dtype(x: Array, *, xp: Namespace) -> Any:
     """
     if x.dtype in (xp.float32, xp.float64):
         return x.dtype
-    if is_half(x):
+    if is_half(x) or str(x.dtype) in ("<f4", ">f4"):  # another byte order
         return xp.float32
     return widest_float(xp=xp, device=device_of(x))
 

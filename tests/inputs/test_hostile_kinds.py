@@ -77,6 +77,15 @@ def test_memory_layouts_give_the_same_model(layout):
     np.testing.assert_array_equal(np.asarray(given), np.asarray(original))
 
 
+def test_float32_in_another_byte_order_is_computed_in_float32():
+    given = X.astype(np.float32)
+    expected = xlr.LogisticRegression().fit(given, Y)
+    given = given.astype(given.dtype.newbyteorder())
+    model = xlr.LogisticRegression().fit(given, Y)
+    assert model.coef_.dtype == model.predict_proba(given).dtype == np.float32
+    np.testing.assert_array_equal(model.coef_, expected.coef_)
+
+
 NOT_A_MATRIX = {
     # function that makes X, error, and words of its message
     "generator": (lambda: (r for r in X), TypeError, "not 'generator'"),
