@@ -32,6 +32,9 @@ F = TypeVar("F", bound=Callable[..., Any])
 # Size of a block of rows in host memory. It stays in the cache between two products.
 HOST_BLOCK_BYTES = 2**21
 
+# Maximum number of entries of a dense selection, in libraries that cannot add by index.
+MAX_SELECTION = 2**22
+
 
 def is_foreign(x: Any, name: str = "x") -> bool:
     """Return whether ``x`` is an array of a library other than NumPy and SciPy.
@@ -474,6 +477,25 @@ def memory_errors(x: Array) -> Iterator[None]:
             f"{device_of(x)} ran out of memory{free} ({first_line}). Fit to fewer "
             "rows, to X in lower precision, or to chunks of Dask."
         ) from error
+
+
+def index_add(sums: Any, index: Array, values: Array, *, xp: Namespace) -> Array:
+    """Return the sums with each row of values added at its index."""
+    if hasattr(sums, "index_add"):  # torch
+        return sums.index_add(0, index, values)
+    if hasattr(sums, "at"):  # JAX
+        return sums.at[index].add(values)
+    if hasattr(sums, "scatter_add"):  # CuPy
+        sums.scatter_add(index, values)
+        return sums
+    n, (n_columns, _) = index.shape[0], sums.shape
+    columns = xp.arange(n_columns, dtype=index.dtype, device=device_of(index))
+    step = MAX_SELECTION // n_columns + 1
+    for start in range(0, n, step):
+        rows = slice(start, min(start + step, n))
+        selection = xp.astype(index[rows][:, None] == columns, values.dtype)
+        sums = sums + xp.matmul(selection.T, values[rows, :])
+    return sums
 
 
 def cholesky(a: Array, *, xp: Namespace) -> Array:

@@ -32,9 +32,6 @@ PAIRS_PER_COLUMN = 8
 # 30 codes takes 2.6 times as long (two cores of an x86 server).
 MIN_TABLE_ROWS = 2**14
 
-# Maximum size of a dense selection, for libraries that cannot add by index.
-MAX_SELECTION = 2**22
-
 # Number of rows whose indices are computed at once.
 INDEX_ROWS = 2**13
 
@@ -210,7 +207,7 @@ class CategoricalMatrix:
         place = {"dtype": residual.dtype, "device": self.device}
         sums = self.xp.zeros((self.shape[1] + 1, residual.shape[1]), **place)
         for j in range(len(self.n_levels)):
-            sums = _index_add(sums, self.indices[:, j], residual, xp=self.xp)
+            sums = arrays.index_add(sums, self.indices[:, j], residual, xp=self.xp)
         return sums[:-1, :].T
 
     def sandwich(self, columns: Array) -> Array:
@@ -301,20 +298,3 @@ class CategoricalMatrix:
         if least > 1:
             min_rows = max(min_rows, MIN_TABLE_ROWS)
         return cut(n, max(n_rows, min_rows), n_threads=n_threads)
-
-
-def _index_add(sums: Any, index: Array, values: Array, *, xp: Namespace) -> Array:
-    """Return the sums with each row of values added at its index."""
-    if hasattr(sums, "index_add"):  # torch
-        return sums.index_add(0, index, values)
-    if hasattr(sums, "at"):  # JAX
-        return sums.at[index].add(values)
-    if hasattr(sums, "scatter_add"):  # CuPy
-        sums.scatter_add(index, values)
-        return sums
-    device = arrays.device_of(index)
-    columns = xp.arange(sums.shape[0], dtype=index.dtype, device=device)
-    for rows in cut(index.shape[0], MAX_SELECTION // sums.shape[0] + 1):
-        selection = xp.astype(index[rows][:, None] == columns, values.dtype)
-        sums = sums + xp.matmul(selection.T, values[rows, :])
-    return sums
