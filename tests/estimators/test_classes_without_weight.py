@@ -122,7 +122,7 @@ def test_one_vs_rest_skips_classes_without_weight(class_weight):
     model = xlr.LogisticRegression(
         multi_class="ovr", tol=1e-10, class_weight=class_weight
     )
-    with pytest.warns(UserWarning, match="the class 2 weigh zero"):
+    with pytest.warns(UserWarning, match="the class 2 have zero weight"):
         model.fit(X, Y, weights)
     kept = Y != 2
     expected = xlr.LogisticRegression(

@@ -301,7 +301,7 @@ def test_class_without_weight_does_not_separate():
     y = np.arange(60) % 3
     features, weights = rng.normal(size=(60, 2)), (y < 2).astype(float)
     model = xlr.LogisticRegression(C=np.inf)
-    with pytest.warns(UserWarning, match="the class 2 weigh zero") as caught:
+    with pytest.warns(UserWarning, match="the class 2 have zero weight") as caught:
         model.fit(features, y, weights)
     assert len(caught) == 1
 

@@ -263,8 +263,8 @@ class LabelledDataset(Dataset):
         left_out = np.delete(arrays.to_host(self.classes), kept).tolist()
         sentence = (
             f"The rows of the class{'es' * (len(left_out) > 1)} {listed(left_out)} "
-            "weigh zero (sample_weight, class_weight). The fit leaves them out, with a "
-            "probability of 0."
+            "have zero weight (sample_weight, class_weight). The fit leaves them out, "
+            "with a probability of 0."
         )
         if kept.shape[0] == 1:
             only = quoted(self.kept_classes[0])
@@ -315,7 +315,7 @@ class ClassWeights:
         one_vs_rest = multi_class == "ovr" and classes.shape[0] > 2
         factors, balanced_factors = np.ones(classes.shape[0]), None
         if one_vs_rest and class_weight == "balanced":
-            # In each model, the class weighs as much as all others together.
+            # In each model, the class has the same weight as all others together.
             # Differences from the total may round to zero, so sum the others.
             below, above = np.cumsum([0, *totals]), np.cumsum([0, *totals[::-1]])
             others = below[:-1] + above[-2::-1]

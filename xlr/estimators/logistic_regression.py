@@ -53,7 +53,7 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
     fit_intercept : bool, default=True
         Whether the model has intercepts.
     class_weight : dict or 'balanced', default=None
-        Weights of the classes, by label. Classes that are not named weigh 1.
+        Weights of the classes, by label. Classes that are not named have weight 1.
         ``'balanced'`` gives all classes the same total weight.
     multi_class : {'multinomial', 'ovr'}, default='multinomial'
         Model of more than two classes: one softmax, or one binary model for each
@@ -146,7 +146,7 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
     converged_ : bool
         Whether the fit converged, as ``tol`` says.
     optimality_ : float
-        Max-norm of the gradient of F in standardised units. With m and d the
+        Max-norm of the gradient of F in standardized units. With m and d the
         weighted mean and standard deviation of feature j (0 and the root mean
         square without intercept), it is the largest of
         :math:`|\partial_{w_j} F - m_j \partial_b F| / d_j` and

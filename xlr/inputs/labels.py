@@ -63,7 +63,7 @@ def read_labels(y: Any, n_samples: int) -> tuple[Array, Array]:
 
 
 def on_host(values: dict[str, Any]) -> dict[str, Any]:
-    """Return values with their arrays on the host, and those of Dask in this process.
+    """Return values with their arrays on the host; collections of Dask are computed.
 
     Tables become arrays.
     """
@@ -231,7 +231,8 @@ def soft_labels(P: Any, classes: Any = None) -> SoftLabels:
     P : array of shape (n_samples,) or (n_samples, n_classes)
         Shares of the second of two classes, from 0 to 1, with the numbers of trials as
         ``sample_weight`` if you have them; or probabilities or counts of all classes.
-        A row weighs its sum times ``sample_weight``. An array of any library or Dask.
+        The weight of a row is its sum times ``sample_weight``. An array of any library
+        or Dask.
     classes : array of shape (n_classes,), default=None
         Labels of the columns of P. None means 0, 1, ...
 

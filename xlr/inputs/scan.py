@@ -318,7 +318,7 @@ def _shuffled_sample(
 ) -> tuple[np.ndarray, Matrix, Targets]:
     """Return row ids within all rows, rows and targets of the sample, shuffled.
 
-    A row weighs more where a chunk drew a smaller share of its rows.
+    A row has a larger weight where its chunk drew a smaller share of its rows.
     """
     sizes = np.asarray([each.n_rows for each in drawn])
     counts = np.asarray([each.row_ids.size for each in drawn])
