@@ -32,6 +32,9 @@ F = TypeVar("F", bound=Callable[..., Any])
 # Size of a block of rows in host memory. It stays in the cache between two products.
 HOST_BLOCK_BYTES = 2**21
 
+# Size of a block on a GPU. It hides the launch times of kernels.
+DEVICE_BLOCK_BYTES = 2**27
+
 # Maximum number of entries of a dense selection, in libraries that cannot add by index.
 MAX_SELECTION = 2**22
 
@@ -416,7 +419,7 @@ def block_bytes(x: Array) -> int:
     GPU, it is large enough to hide the launch times of kernels.
     """
     on_host = isinstance(x, np.ndarray) or in_host_memory(x)
-    return HOST_BLOCK_BYTES if on_host else 2**27
+    return HOST_BLOCK_BYTES if on_host else DEVICE_BLOCK_BYTES
 
 
 @functools.cache
@@ -436,7 +439,8 @@ def keep_block_memory() -> None:
 def free_bytes(x: Array) -> int | None:
     """Return the free bytes on the device of ``x``, or None if they are unknown.
 
-    They include memory that CuPy and torch keep for reuse. The host needs psutil.
+    They include memory that CuPy and torch keep for reuse. On the host, the
+    answer needs psutil.
     """
     device = device_of(x)
     if array_api_compat.is_cupy_array(x):

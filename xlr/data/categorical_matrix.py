@@ -23,8 +23,8 @@ from xlr.data.sparse_matrix import (
     sparse_from_parts,
 )
 
-# Maximum pairs of columns of codes per one-hot column whose contingency tables take
-# less time than rows made dense.
+# Maximum ratio of the pairs of columns of codes to the one-hot columns for which
+# contingency tables take less time than rows made dense.
 PAIRS_PER_COLUMN = 8
 
 # Minimum number of rows of a block for contingency tables. A table takes 0.2 ms in
@@ -211,7 +211,7 @@ class CategoricalMatrix:
         return sums[:-1, :].T
 
     def sandwich(self, columns: Array) -> Array:
-        """Return A'A for A = [u_1 X, ..., u_m X]: (m n_columns, m n_columns)."""
+        """Return A'A for A = [diag(u_1) X, ..., diag(u_m) X]."""
         has_few_pairs = len(self.n_levels) ** 2 <= PAIRS_PER_COLUMN * self.shape[1]
         if has_few_pairs and self._shared is not None and columns.shape[1] == 1:
             return self._contingency_tables(columns**2)

@@ -89,7 +89,10 @@ class Scaler:
 
 
 def max_mean_to_std(dtype: Any, *, xp: Namespace) -> float:
-    """Return the largest mean, in standard deviations, that costs few digits."""
+    """Return the largest mean, in standard deviations, for corrected products.
+
+    They lose few digits up to there.
+    """
     return max(4.0, 1e-12 / float(xp.finfo(dtype).eps))
 
 
@@ -132,7 +135,7 @@ class Matrix(Protocol):
         """Return A'A for A = [diag(u_1) X, ..., diag(u_m) X], u_k the k-th column.
 
         Products may have the dtype of the columns, such as float32 for a float64 X. The
-        result has the widest dtype.
+        result, (m n_columns, m n_columns), has the widest dtype.
         """
 
     def sandwich_diagonal(self, weights: Array) -> Array:
@@ -160,7 +163,8 @@ class Matrix(Protocol):
         """Cut the rows for a pass.
 
         Temporaries have ``width`` numbers per row. Blocks have about ``least`` rows or
-        more, except where ``n_threads`` share fewer rows.
+        more, except where ``n_threads`` share fewer rows. ``least`` is above 1 in
+        passes with Gram matrices, and only there.
         """
 
 
@@ -222,7 +226,7 @@ class DenseMatrix:
         return arrays.widened(product, xp=self.xp)
 
     def sandwich(self, columns: Array) -> Array:
-        """Return A'A for A = [u_1 X, ..., u_m X]: (m n_columns, m n_columns)."""
+        """Return A'A for A = [diag(u_1) X, ..., diag(u_m) X]."""
         values = self.xp.astype(self.stored, columns.dtype, copy=False)
         A = columns[:, :, None] * values[:, None, :]
         A = self.xp.reshape(A, (self.shape[0], columns.shape[1] * self.shape[1]))
@@ -330,7 +334,7 @@ class StandardizedMatrix:
         return self.scaler.gradient(product, total)[0]
 
     def sandwich(self, columns: Array) -> Array:
-        """Return A'A for A = [u_1 Z, ..., u_m Z]: (m n_columns, m n_columns)."""
+        """Return A'A for A = [diag(u_1) Z, ..., diag(u_m) Z]."""
         xp, (_, m), p = self.xp, columns.shape, self.shape[1]
         gram = xp.reshape(self.matrix.sandwich(columns), (m, p, m, p))
         # The same sums with 1 instead of x: x'u_k u_l, and u_k'u_l.

@@ -83,7 +83,10 @@ class SparseMatrix:
         return arrays.widened(product, xp=self.xp)
 
     def sandwich(self, columns: Array) -> Array:
-        """Return A'A for A = [u_1 X, ..., u_m X], by pairs of entries or dense rows."""
+        """Return A'A for A = [diag(u_1) X, ..., diag(u_m) X].
+
+        The products are of pairs of entries, or of dense rows.
+        """
         if columns.shape[1] == 1 and self.gram_cost < self.shape[1] ** 2 / GRAM_SPEEDUP:
             A = self._csr.multiply(columns).tocsr()
             return arrays.widened((A.T @ A).toarray(), xp=self.xp)
@@ -162,7 +165,7 @@ def _times(matrix: Any, columns: Array) -> Array:
 
 
 def dense_sandwich(matrix: Any, columns: Array) -> Array:
-    """Return A'A for A = [u_1 X, ..., u_m X], with rows made dense block by block."""
+    """Return A'A for A = [diag(u_1) X, ..., diag(u_m) X], by dense blocks of rows."""
 
     def gram(rows: slice) -> tuple[Array]:
         dense = DenseMatrix(matrix.take_rows(rows).to_dense(), xp=matrix.xp)

@@ -122,7 +122,7 @@ class SplitMatrix:
         return self.xp.concat(products, axis=1)
 
     def sandwich(self, columns: Array) -> Array:
-        """Return A'A for A = [u_1 X, ..., u_m X]: (m n_columns, m n_columns)."""
+        """Return A'A for A = [diag(u_1) X, ..., diag(u_m) X]."""
         xp, m, p = self.xp, columns.shape[1], self.shape[1]
         blocks: dict[tuple[int, int], Array] = {}
         for i, part in enumerate(self.parts):

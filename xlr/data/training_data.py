@@ -90,7 +90,7 @@ class TrainingData:
     in_memory : bool
         Whether single rows are accessible, not only sums over them.
     max_sample_size : int
-        Maximum size of a sample.
+        Number of rows of the matrix: all rows, or a sample of the chunks.
     """
 
     def __init__(
