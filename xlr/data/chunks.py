@@ -99,10 +99,10 @@ class ChunkedMatrix:
         With ``local``, the worker that holds a chunk computes its task.
         """
         addresses = self.worker_addresses if local else [()] * len(self.tasks)
-        of_chunks = zip(functions, addresses, *inputs)
+        by_chunk = zip(functions, addresses, *inputs)
         return [
             call(partial(_with_position, i, function), *chunk, name=name, at=at)
-            for i, (function, at, *chunk) in enumerate(of_chunks)
+            for i, (function, at, *chunk) in enumerate(by_chunk)
         ]
 
     def map_reduce(

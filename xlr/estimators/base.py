@@ -236,7 +236,7 @@ class LinearModel(BaseEstimator):
         is_ovr = getattr(self, "multi_class", "multinomial") == "ovr"
         return bool(getattr(self, "_one_vs_rest", is_ovr and self.coef_.shape[0] > 1))
 
-    def _of_numbers(self) -> Self:
+    def _without_names(self) -> Self:
         """Return a copy that accepts rows without column names and without offset."""
         model = copy.copy(self)
         model._has_offset = False
@@ -251,7 +251,7 @@ class LinearModel(BaseEstimator):
         if offset is None:
             self._warn_of_missing_offset()
         chunks: ChunkedMatrix = read_features(self, X, reset=False, chunked=True).X
-        return chunks, self._of_numbers()
+        return chunks, self._without_names()
 
     def _warn_of_missing_offset(self) -> None:
         """Warn once if the fit had an offset, which this prediction lacks."""

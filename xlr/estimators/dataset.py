@@ -75,11 +75,11 @@ class ModelSpec:
         if self.fit_index is None or not self.separate_models:
             return by_model
         where = np.maximum(self.fit_index, NEVER)
-        found = {}
+        by_row = {}
         for name, values in by_model.items():
             filler = np.full_like(values[..., :1], values.dtype == bool)
-            found[name] = np.concatenate([values, filler], axis=-1)[..., where]
-        return found
+            by_row[name] = np.concatenate([values, filler], axis=-1)[..., where]
+        return by_row
 
     def with_other_rows(self, values: Array, *constants: float) -> Array:
         """Return fitted rows of all models together with the rows without a fit.
@@ -338,8 +338,9 @@ class ClassWeights:
         """
         n_classes, n_kept = self.factors.shape[0], self.kept.shape[0]
         one_vs_rest = self.one_vs_rest and n_kept > 1
-        weighed = partial(self._weighed, mean_weight, labelled_data.dtype, one_vs_rest)
-        data = labelled_data.with_targets(weighed, keep=True)
+        dtype = labelled_data.dtype
+        weighted = partial(self._weighted_targets, mean_weight, dtype, one_vs_rest)
+        data = labelled_data.with_targets(weighted, keep=True)
         loss = LogisticLoss() if one_vs_rest else loss_of(n_classes, shares=shares)
         if n_kept == n_classes:
             return ModelSpec(loss, data, None, self.one_vs_rest)
@@ -351,7 +352,7 @@ class ClassWeights:
         loss = loss if one_vs_rest else SoftmaxLoss(n_kept)
         return ModelSpec(loss, data, fit_index, self.one_vs_rest)
 
-    def _weighed(
+    def _weighted_targets(
         self, mean_weight: float, dtype: Any, one_vs_rest: bool, targets: Targets
     ) -> Targets:
         """Return targets with sample weights of mean 1, times the class weights."""

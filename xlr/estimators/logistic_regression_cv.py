@@ -262,8 +262,8 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
         best = best_models(scores[usable], by_fold=not self.refit)
         C = float(Cs[best % Cs.size].mean())
         l1_ratio = float(l1_ratios[best // Cs.size].mean())
-        of_folds = np.arange(usable.size), best
-        mean = mean_over_folds(coef[of_folds], intercept[of_folds], features)
+        index = np.arange(usable.size), best
+        mean = mean_over_folds(coef[index], intercept[index], features)
         converged = bool(models.converged[usable].all())
         if self.refit:
             # The mean of the folds is a start that saves passes over chunks.

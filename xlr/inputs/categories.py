@@ -101,8 +101,8 @@ class Encoder:
             options make them errors.
         """
         frame = nw.from_native(X, eager_only=True)
-        known = *self.numeric, *self.levels
-        if absent := [name for name in known if name not in frame.columns]:
+        names = *self.numeric, *self.levels
+        if absent := [name for name in names if name not in frame.columns]:
             raise ValueError(
                 f"X lacks the columns {listed(absent)} of the fit. Pass a table that "
                 "has them."
@@ -179,9 +179,9 @@ def fit_encoder(
         )
     with_missing = estimator.handle_missing == "level"
     levels_of_part = partial(find_levels, chosen)
-    found = map_partitions(levels_of_part) if map_partitions else [levels_of_part(X)]
+    parts = map_partitions(levels_of_part) if map_partitions else [levels_of_part(X)]
     levels = {
-        name: _merged([part[name] for part in found], name, with_missing)
+        name: _merged([part[name] for part in parts], name, with_missing)
         for name in chosen
     }
     empty = [name for name in chosen if not levels[name]]
@@ -226,12 +226,12 @@ def _chosen(categorical: Any, frame: nw.DataFrame[Any]) -> list[str]:
 def find_levels(names: list[str], X: Any) -> dict[str, Levels]:
     """Return the levels of some columns of a table."""
     frame = nw.from_native(X, eager_only=True)
-    found = {}
+    levels = {}
     for name, column in zip(names, frame.select(names).iter_columns()):
         with _checked(name, column):
             values = _decoded(column).unique(maintain_order=True)
-            found[name] = _to_list(values), table_levels(column)
-    return found
+            levels[name] = _to_list(values), table_levels(column)
+    return levels
 
 
 def _merged(parts: list[Levels], name: str, with_missing: bool) -> list[Any]:

@@ -70,9 +70,9 @@ def on_host(values: dict[str, Any]) -> dict[str, Any]:
     values = dict(values)
     lazy = {name: parts_of(v) for name, v in values.items() if arrays.is_dask(v)}
     if lazy:
-        found = iter(fetch([part for parts in lazy.values() for part in parts])[0])
+        fetched = iter(fetch([part for parts in lazy.values() for part in parts])[0])
         for name, parts in lazy.items():
-            pieces = itertools.islice(found, len(parts))
+            pieces = itertools.islice(fetched, len(parts))
             values[name] = np.concatenate([_to_numpy(name, each) for each in pieces])
     return {name: _to_numpy(name, v) for name, v in values.items()}
 
@@ -373,14 +373,14 @@ def read_entries(Y: Any, n_samples: int) -> tuple[Array, Array]:
         If Y is not a matrix of 0, 1 and NaN with ``n_samples`` rows.
     """
     Y = accept("y", Y)
-    of_table = is_table(Y)
-    Y = to_matrix(Y) if of_table else Y
+    is_from_table = is_table(Y)
+    Y = to_matrix(Y) if is_from_table else Y
     Y = Y.toarray() if arrays.is_sparse(Y) else Y
     if not arrays.is_foreign(Y):
         try:  # scikit-learn reads the missing values of pandas as NaN
             Y = check_array(
                 Y,
-                dtype=np.float64 if of_table else "numeric",
+                dtype=np.float64 if is_from_table else "numeric",
                 ensure_all_finite=False,
                 ensure_2d=False,
                 ensure_min_samples=0,

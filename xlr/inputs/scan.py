@@ -177,13 +177,13 @@ def _scan_chunks(
     )
     X.persisted += targets
     # 2. Classes of all chunks.
-    found = [each.classes for each in samples if each is not None]
-    if not found:
+    chunk_classes = [each.classes for each in samples if each is not None]
+    if not chunk_classes:
         raise ValueError(
             "Found array with 0 sample(s): all chunks of X are empty, while a minimum "
             f"of 1 is required by {type(estimator).__name__}."
         )
-    classes = _joined_classes(found)
+    classes = _joined_classes(chunk_classes)
     check_n_classes(classes)
     host, totals = arrays.to_host(classes), np.zeros(classes.shape[0])
     # 3. Sizes and totals; targets with codes into all classes; and the sample.
@@ -208,9 +208,9 @@ def _split(X: ChunkedMatrix, values: Any, name: str) -> list[Any]:
     """Split labels, weights or an offset into one part for each chunk of X."""
     if not isinstance(values, SoftLabels):
         return split_like(X, values, name)
-    of_rows = partial(SoftLabels, classes=values.classes)
+    make_labels = partial(SoftLabels, classes=values.classes)
     parts = split_like(X, values.P, "P")
-    return [call(of_rows, part, name="soft-labels") for part in parts]
+    return [call(make_labels, part, name="soft-labels") for part in parts]
 
 
 @arrays.quiet()
@@ -287,17 +287,17 @@ def _recoded(new_codes: np.ndarray, targets: Targets) -> Targets:
 
 
 @arrays.quiet()
-def _joined_classes(found: list[Array]) -> Array:
+def _joined_classes(chunk_classes: list[Array]) -> Array:
     """Return the sorted classes of all chunks."""
-    xp = arrays.namespace(found[0])
+    xp = arrays.namespace(chunk_classes[0])
     if xp is not numpy_namespace:
-        return xp.unique_values(xp.concat(found))
+        return xp.unique_values(xp.concat(chunk_classes))
     try:
         # As objects: NumPy joins numbers and strings to strings.
-        classes = np.unique(np.concatenate([own.astype(object) for own in found]))
+        classes = np.unique(np.concatenate([c.astype(object) for c in chunk_classes]))
     except TypeError as error:
         raise mixed_types(error) from error
-    return classes.astype(np.result_type(*found))
+    return classes.astype(np.result_type(*chunk_classes))
 
 
 def _to_draw(X: ChunkedMatrix) -> list[int]:

@@ -157,8 +157,8 @@ def to_matrix(X: Any) -> Any:
     if nw.dependencies.is_pandas_like_dataframe(X):
         dtypes = list(X.dtypes)
         levels = [getattr(dtype, "categories", None) for dtype in dtypes]
-        of_values = [getattr(a, "dtype", b) for a, b in zip(levels, dtypes)]
-        has_dates = any(dtype.kind in "mM" for dtype in of_values)
+        value_dtypes = [getattr(a, "dtype", b) for a, b in zip(levels, dtypes)]
+        has_dates = any(dtype.kind in "mM" for dtype in value_dtypes)
     else:
         X = native(X)
         dtypes = list(nw.from_native(X).schema.values())
