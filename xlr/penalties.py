@@ -87,14 +87,15 @@ class Penalty(NamedTuple):
 
     def value(self, coef: Array, *, xp: Namespace) -> Array:
         """Return the penalty of each model: (n_models,)."""
-        ridge = 0.5 * xp.sum(self.curvature * coef * coef, axis=(1, 2))
-        if self.non_smooth is None:
-            return ridge
-        return ridge + xp.sum(self.non_smooth.value(coef, xp=xp), axis=(1, 2))
+        return self.value_and_gradient(coef, xp=xp)[0]
 
-    def gradient(self, coef: Array, *, xp: Namespace) -> Array:
-        """Return the gradient of the ridge penalty, lambda w."""
-        return self.curvature * coef
+    def value_and_gradient(self, coef: Array, *, xp: Namespace) -> tuple[Array, Array]:
+        """Return the penalty of each model, and the gradient of its smooth part."""
+        gradient = self.curvature * coef
+        value = 0.5 * xp.sum(gradient * coef, axis=(1, 2))
+        if self.non_smooth is not None:
+            value = value + xp.sum(self.non_smooth.value(coef, xp=xp), axis=(1, 2))
+        return value, gradient
 
     def strong_l1_limit(self, *, xp: Namespace) -> Penalty:
         """Return the limit of a strong L1 penalty: bounds on its coefficients.

@@ -304,7 +304,7 @@ class Fitting:
         bool
             False if a model has no finite estimate.
         """
-        separated = self.warn_of_separation(solution)
+        separated = self.warn_of_separation(solution) if self._may_diverge else ()
         if set(solution.status) != {Status.CONVERGED}:
             advice = ITERATION_LIMIT_ADVICE.get(self.solver_name, "")
             warn_of_unconverged(
@@ -325,11 +325,8 @@ def warn_of_unconverged(
     ``advice`` is for models that ran out of iterations. Separated models have their own
     warning.
     """
-    failed = [
-        model
-        for model, status in enumerate(solution.status)
-        if status is not Status.CONVERGED and model not in separated
-    ]
+    unconverged = np.flatnonzero(~solution.converged).tolist()
+    failed = [model for model in unconverged if model not in separated]
     if not failed:
         return
     status, dtype = solution.status[failed[0]], str(dataset.features.dtype)

@@ -298,8 +298,9 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
             solution, fitted = fitting.finish(fitting.run(on_iteration), common)
             callbacks.end(fitted)
             seconds, history = solution.history()
-            history = dataset.spec.by_row(history)
-            if not dataset.spec.separate_models:
+            if dataset.spec.separate_models:
+                history = dataset.spec.by_row(history)
+            else:
                 history = {name: found[:, 0] for name, found in history.items()}
             fitted |= {
                 "converged_": bool(fitted["converged_"].all()),

@@ -55,8 +55,10 @@ def duality_gap(objective: Objective, parameters: Array, at: Evaluation) -> Arra
     """
     xp, ridge = objective.xp, objective.penalty.curvature
     of_loss = at.gradient - objective.penalty_curvature * parameters
-    gradient = objective.coefficients(of_loss)
-    of_intercept = xp.reshape(objective.split(of_loss)[1], gradient.shape[:2])
+    shape = objective.n_models, objective.n_outputs, -1
+    gradient, of_intercept = objective.split(of_loss)
+    gradient = xp.reshape(gradient, shape)
+    of_intercept = xp.reshape(of_intercept, shape[:2])
 
     # 1. The entropy, and theta.
     penalty = objective.penalty.value(objective.coefficients(parameters), xp=xp)

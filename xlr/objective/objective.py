@@ -86,8 +86,7 @@ MAX_CHEAP_HESSIAN_PASSES = 4
 # they differ too much.
 MIN_ROWS_PER_PARAMETER = 10
 
-# Minimum rows of a class in the intercepts of the null model, which are then finite
-# also in a fold without the class.
+# Minimum rows of a class of a fold in the intercepts of the null model.
 MIN_CLASS_ROWS = 0.5
 
 
@@ -304,13 +303,15 @@ class Objective:
         """
         if not self.fit_intercept or self.data.offset is not None:
             return self.zeros()
-        xp, least = self.xp, MIN_CLASS_ROWS / self.n_samples
-        logits = xp.log(arrays.clip(self.class_shares, least, None, xp=xp))
+        xp, shares = self.xp, self.class_shares
+        if self.data.targets.counts is not None:  # a fold may lack a class
+            least = MIN_CLASS_ROWS / self.n_samples
+            shares = arrays.clip(shares, least, None, xp=xp)
+        logits = xp.log(shares)
         if self.n_outputs == 1:
             logits = logits[:, 1:] - logits[:, :1]
-        intercept = xp.reshape(logits, (-1, 1))
-        coef = xp.broadcast_to(intercept * 0, (self.n_columns, self.n_features))
-        parameters = self.join(coef, intercept[:, 0])
+        coef, _ = self.split(self.zeros())
+        parameters = self.join(coef, xp.reshape(logits, (-1,)))
         return self.centred_over_classes(parameters)
 
     def project(self, parameters: Array) -> Array:
@@ -407,9 +408,10 @@ class Objective:
             passes.value_and_gradient, self.loss, parameters, width=self._width
         )
         coef = xp.reshape(parameters, (*self._coef_shape[:2], -1))[:, :, :p]
-        value = value / weight + self.penalty.value(coef, xp=xp)
+        penalty, penalty_gradient = self.penalty.value_and_gradient(coef, xp=xp)
+        value = value / weight + penalty
         gradient = xp.reshape(product, self._coef_shape) / weight[:, None, None]
-        gradient = gradient + self.penalty.gradient(coef, xp=xp)
+        gradient = gradient + penalty_gradient
         if self.fit_intercept:
             total = xp.reshape(total, (self.n_models, self.n_outputs, 1))
             gradient = xp.concat([gradient, total / weight[:, None, None]], axis=2)
@@ -423,16 +425,18 @@ class Objective:
         self, other: Objective, parameters: Array, at: Evaluation
     ) -> Evaluation:
         """Return F and its gradient, from those of another penalty, without a pass."""
-        coef, xp = self.coefficients(parameters), self.xp
-        value = self.penalty.value(coef, xp=xp) - other.penalty.value(coef, xp=xp)
-        change = self.penalty_gradient(parameters) - other.penalty_gradient(parameters)
-        return Evaluation(at.value + value, at.gradient + change)
+        coef = self.coefficients(parameters)
+        new, gradient = self.penalty.value_and_gradient(coef, xp=self.xp)
+        old, old_gradient = other.penalty.value_and_gradient(coef, xp=self.xp)
+        change = self.per_parameter(gradient - old_gradient)
+        return Evaluation(at.value + new - old, at.gradient + change)
 
     # -- penalty ----------------------------------------------------------------------
 
     def penalty_gradient(self, parameters: Array) -> Array:
         """Return the gradient of the smooth penalty: (n_models, n_parameters)."""
-        gradient = self.penalty.gradient(self.coefficients(parameters), xp=self.xp)
+        coef = self.coefficients(parameters)
+        _, gradient = self.penalty.value_and_gradient(coef, xp=self.xp)
         return self.per_parameter(gradient)
 
     @cached_property
@@ -493,9 +497,11 @@ class Objective:
         array of shape (n_models,), or None if the Hessians are not known to be
         multiples of one.
         """
-        xp, may_share = self.xp, self.data.targets.has_shared_weights
-        if self.n_models == 1 or not (may_share and self.loss.is_canonical):
+        if self.n_models == 1 or not self.loss.is_canonical:
             return None
+        if not self.data.targets.has_shared_weights:
+            return None
+        xp = self.xp
         if arrays.to_host(xp.all(parameters == parameters[:1, :])):
             return xp.ones_like(parameters[:, 0])
         coef, intercept = self.split(parameters)
@@ -674,7 +680,7 @@ class Objective:
 
     # -- costs and scales -------------------------------------------------------------
 
-    @property
+    @cached_property
     def is_large(self) -> bool:
         """Return whether X fills several blocks: arithmetic then dominates the time."""
         data = self.data
@@ -699,11 +705,17 @@ class Objective:
         """Return whether the Hessian takes at most the time of a few passes."""
         return self.hessian_cost <= MAX_CHEAP_HESSIAN_PASSES
 
-    def optimality(self, gradient: Array) -> Array:
-        """Return the max-norm of the gradient in standardized units: (n_models,)."""
+    def optimality(self, parameters: Array, gradient: Array) -> tuple[Array, Array]:
+        """Return the optimality, (n_models,), and the minimum-norm subgradient.
+
+        The optimality is the max-norm of the subgradient in standardized units.
+        ``gradient`` is that of the smooth part.
+        """
+        subgradient = self.minimum_norm_subgradient(parameters, gradient)
+        scaled = subgradient
         if self.scaler is not None:
-            gradient = self.join(*self.scaler.gradient(*self.split(gradient)))
-        return self.xp.max(self.xp.abs(gradient), axis=1)
+            scaled = self.join(*self.scaler.gradient(*self.split(subgradient)))
+        return self.xp.max(self.xp.abs(scaled), axis=1), subgradient
 
     @cached_property
     def class_shares(self) -> Array:

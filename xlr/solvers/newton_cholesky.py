@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from xlr import arrays
-from xlr.arrays import Array, Namespace
+from xlr.arrays import Array
 from xlr.objective import BlockHessian, Evaluation, Objective
 from xlr.solvers import quasi_newton
 from xlr.solvers.loop import Start
@@ -42,8 +42,7 @@ class NewtonState(NamedTuple):
     added: Array | None  # lambda D; None where lambda is zero
     damping: np.ndarray  # lambda
     n_searches: np.ndarray  # number of next steps that may have a size other than 1
-    pairs: tuple[quasi_newton.Pair, ...]  # earlier steps with this Hessian
-    last_step: tuple[Array, Array] | None  # the step, and the change of the gradient
+    pairs: tuple[quasi_newton.Pair, ...]  # steps with this Hessian
     last_optimality: np.ndarray  # one iteration ago
     diagnostics: Diagnostics
 
@@ -106,7 +105,6 @@ class NewtonCholesky:
             damping=damping,
             n_searches=np.full(objective.n_models, MAX_LINE_SEARCHES * searches),
             pairs=(),
-            last_step=None,
             last_optimality=np.full(objective.n_models, math.inf),
             diagnostics=diagnostics,
         )
@@ -116,22 +114,21 @@ class NewtonCholesky:
         w, at = state.parameters, state.at
         # 1. A new Hessian or factor, if the old one is too inaccurate. A line search
         # needs the Hessian of its start: its step size relies on F''(0) = -F'(0).
-        renew = needs_new_hessian(state, objective.hessian_cost)
-        # Before the first step, no line search needs a new Hessian.
-        if state.last_step is not None:
+        # Before the first step, none is needed.
+        renew = np.zeros(objective.n_models, dtype=bool)
+        if state.pairs:
+            renew = needs_new_hessian(state, objective.hessian_cost)
             renew |= (state.n_searches > 0) & (last.step_norm > 0)
         n_renewed = np.count_nonzero(renew)
-        hessian, solve, added = state.hessian, state.solve, state.added
-        pairs: tuple[quasi_newton.Pair, ...] = ()
+        hessian, pairs = state.hessian, state.pairs
+        solve, added = state.solve, state.added
         if n_renewed == objective.n_models:
-            hessian = objective.hessian(w)
-        else:  # the last step corrects the Hessian (BFGS)
-            pairs = _all_pairs(state, xp=xp)
-            if n_renewed:
-                models, kept = np.nonzero(renew)[0], objective.place(~renew)
-                renewed = objective.select(models).hessian(arrays.take(w, models))
-                hessian = hessian.replace(models, renewed)
-                pairs = tuple(p._replace(inverse=p.inverse * kept) for p in pairs)
+            hessian, pairs = objective.hessian(w), ()
+        elif n_renewed:
+            models, kept = np.nonzero(renew)[0], objective.place(~renew)
+            renewed = objective.select(models).hessian(arrays.take(w, models))
+            hessian = hessian.replace(models, renewed)
+            pairs = tuple(p._replace(inverse=p.inverse * kept) for p in pairs)
         is_fresh = renew | (state.is_fresh & (last.step_norm == 0))
         has_new_damping = np.count_nonzero(last.damping != state.damping)
         if n_renewed or has_new_damping or solve is None:
@@ -142,6 +139,8 @@ class NewtonCholesky:
         trial = try_step(objective, at.gradient, w + step, step, *damped)
         searches = (state.n_searches > 0) & (last.optimality > MIN_SEARCHED_OPTIMALITY)
         searches &= is_fresh & (last.damping == 0)
+        # 3. The step is accepted if F decreases sufficiently (Armijo).
+        accept = trial.is_acceptable(last, objective.value_rounding)
         if np.count_nonzero(searches):
             size = newton_step_size(trial.derivative_before, trial.derivative_after)
             searches &= (size > 0) & (abs(size - 1) >= UNIT_SIZE_TOLERANCE)
@@ -149,22 +148,22 @@ class NewtonCholesky:
                 step = objective.place(np.where(searches, size, 1.0))[:, None] * step
                 # The damping of the models that search is zero.
                 sized = try_step(objective, at.gradient, w + step, step, *damped)
-                if sized.is_acceptable(last, objective.value_rounding).all():
-                    trial = sized
-        # 3. The step is accepted if F decreases sufficiently (Armijo).
-        accept = trial.is_acceptable(last, objective.value_rounding)
+                accept_sized = sized.is_acceptable(last, objective.value_rounding)
+                if accept_sized.all():
+                    trial, accept = sized, accept_sized
         # 4. Damping, from the decrease of F and of its quadratic model: half of
         # d' lambda D d - g'd.
         predicted = 0.5 * (sum(trial.scalars) - trial.derivative_before)
         new = trial.taken(accept, state, objective, predicted)
+        change = new.parameters - w, new.at.gradient - at.gradient
         return new._replace(
             hessian=hessian,
             is_fresh=is_fresh,
             solve=solve,
             added=added,
             damping=last.damping,
-            pairs=pairs,
-            last_step=(new.parameters - w, new.at.gradient - at.gradient),
+            # The step corrects the Hessian (BFGS).
+            pairs=(*pairs, quasi_newton.make_pair(*change, xp=xp)),
             last_optimality=last.optimality,
             n_searches=(state.n_searches - 1) * searches,
         )
@@ -172,16 +171,8 @@ class NewtonCholesky:
     def decrease(self, objective: Objective, state: NewtonState) -> Array:
         """Return g'(H + lambda D)^-1 g / 2."""
         xp, gradient = objective.xp, state.at.gradient
-        pairs = _all_pairs(state, xp=xp)
-        step = quasi_newton.solve(gradient, pairs, state.solve, xp=xp)
+        step = quasi_newton.solve(gradient, state.pairs, state.solve, xp=xp)
         return 0.5 * xp.vecdot(gradient, step)
-
-
-def _all_pairs(state: NewtonState, *, xp: Namespace) -> tuple[quasi_newton.Pair, ...]:
-    """Return the pairs of all steps with the Hessian of the state."""
-    if state.last_step is None:
-        return state.pairs
-    return *state.pairs, quasi_newton.make_pair(*state.last_step, xp=xp)
 
 
 def _factorised(

@@ -59,8 +59,8 @@ class Diagnostics(NamedTuple):
         xp, norm = objective.xp, objective.xp.zeros_like(at.value)
         if change is not None:
             norm = xp.max(xp.abs(change), axis=1)
-        subgradient = objective.minimum_norm_subgradient(parameters, at.gradient)
-        scalars = at.value, objective.optimality(subgradient), norm
+        optimality, _ = objective.optimality(parameters, at.gradient)
+        scalars = at.value, optimality, norm
         value, optimality, step_norm = _on_host(scalars, xp=xp)
         return cls(value, optimality, step_norm, np.zeros(objective.n_models))
 
@@ -194,10 +194,10 @@ def try_step(
     """
     xp = objective.xp
     at = objective.value_and_gradient(target)
-    subgradient = objective.minimum_norm_subgradient(target, at.gradient)
+    optimality, subgradient = objective.optimality(target, at.gradient)
     on_device = (
         at.value,
-        objective.optimality(subgradient),
+        optimality,
         xp.max(xp.abs(change), axis=1),
         xp.vecdot(gradient, change),
         xp.vecdot(subgradient, change),

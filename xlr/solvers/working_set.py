@@ -189,8 +189,8 @@ def follow_path(
             )
             n_iter += int(solution.n_iter[0])
             violating = _violating(objective, parameters, at) & ~needed
-            gradient = objective.minimum_norm_subgradient(parameters, at.gradient)
-            optimality = float(arrays.to_host(objective.optimality(gradient))[0])
+            on_device, _ = objective.optimality(parameters, at.gradient)
+            optimality = float(arrays.to_host(on_device)[0])
             if optimality <= tol or not violating.any() or n_iter >= max_iter:
                 break
             needed = needed | violating
