@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from operator import attrgetter, methodcaller
+
 import numpy as np
 import pytest
 from optional import on_demand
@@ -9,7 +11,9 @@ from studies import anes96, spector
 
 import xlr
 
-sm = on_demand("statsmodels.api")
+pd, sm = on_demand("pandas"), on_demand("statsmodels.api")
+
+METHODS = "dydx", "eyex", "eydx", "dyex"  # the first and third take dummies
 
 
 @pytest.mark.parametrize("cov_type", ["nonrobust", "HC0"])
@@ -49,12 +53,60 @@ def test_second_class_as_reference_changes_the_signs():
     )
     np.testing.assert_allclose(second.params, -first.params)
     np.testing.assert_allclose(second.conf_int(), -first.conf_int()[:, ::-1])
-    np.testing.assert_allclose(second.predict(X), first.predict(X))
-    assert "first class against the second" in " ".join(second.notes)
+    assert (first.classes, second.classes) == (["fail", "pass"], ["pass", "fail"])
+    assert second.class_totals.tolist() == first.class_totals[::-1].tolist()
+    assert "fail against pass" in str(second.summary())
     with pytest.raises(
         ValueError, match=r"one of the classes, \['fail', 'pass'\]; got"
     ):
         xlr.infer(model, X, labels, reference="passed")
+
+
+@pytest.mark.parametrize("soft", [False, True])
+def test_results_belong_to_the_class_that_is_not_the_reference(soft):
+    """The results equal those of a fit with the classes exchanged."""
+    X, y = spector()
+    labels, own = (y, 1 - y) if not soft else map(xlr.soft_labels, (y / 1, 1 - y))
+    options = {"sample_weight": 1 + y, "offset": X[:, 1] / 9}
+    model = xlr.LogisticRegression(C=np.inf, tol=1e-11).fit(X, labels, **options)
+    results = xlr.infer(model, X, labels, **options, reference=1, keep_data=True)
+    options["offset"] = offset = -options["offset"]
+    model = xlr.LogisticRegression(C=np.inf, tol=1e-11).fit(X, own, **options)
+    expected = xlr.infer(model, X, own, **options, keep_data=True)
+    found = results.params[0] + X @ results.params[1:] + offset
+    np.testing.assert_allclose(results.predict(X, offset), 1 / (1 + np.exp(-found)))
+
+    names = "params", "fittedvalues", "resid_deviance", "resid_working"
+    calls = [methodcaller("get_margeff", method=method) for method in METHODS]
+    calls += [methodcaller("get_margeff", "mean", m, dummy=True) for m in METHODS[::2]]
+    numbers = [
+        *map(attrgetter, names),
+        *(lambda fit, call=call: list(call(fit).columns.values()) for call in calls),
+        methodcaller("predict_interval", X, offset),
+        methodcaller("pred_table", 0.3),
+        methodcaller("pseudo_rsquared", "tjur"),
+        methodcaller("hosmer_lemeshow", 5),
+        lambda fit: fit.get_influence().summary_frame(),
+    ]
+    for function in numbers:
+        ours, theirs = map(function, (results, expected))
+        np.testing.assert_allclose(ours, theirs, rtol=1e-6, atol=1e-10)
+    assert "on P(0)" in results.get_margeff().title
+
+
+def test_logit_adds_an_offset_to_the_log_odds_of_the_class_compared():
+    X, y = spector()
+    table = pd.DataFrame(X, columns=["gpa", "tuce", "psi"])
+    table["outcome"] = pd.Categorical.from_codes(y, ["pass", "fail"])
+    table["codes"], table["known"] = y, table.tuce / 9
+    found, expected = (
+        xlr.logit(f"{label} ~ gpa + psi", table, offset="known")
+        for label in ("outcome", "codes")
+    )
+    np.testing.assert_allclose(found.params, expected.params)
+    np.testing.assert_allclose(
+        *(r.predict(table, table.known) for r in (found, expected))
+    )
 
 
 @pytest.mark.parametrize("kind", ["pandas", "polars"])
@@ -62,7 +114,6 @@ def test_reference_of_a_categorical_y_is_its_first_level(kind):
     X, y = anes96()
     levels, labels = ["low", "mid", "high"], np.asarray(["low", "mid", "high"])[y // 3]
     if kind == "pandas":
-        pd = on_demand("pandas")
         labels = pd.Series(pd.Categorical(labels, categories=levels, ordered=True))
     else:
         pl = on_demand("polars")

@@ -78,9 +78,12 @@ class ParameterMap(NamedTuple):
         if self.n_outputs > 1:
             reference_params = by_output[:, self.reference, None, :]
             by_output = np.delete(by_output, self.reference, axis=1) - reference_params
-        elif self.reference:  # log-odds of the first class
-            by_output = -by_output
-        return by_output.reshape(parameters.shape[0], -1)
+        return self.sign * by_output.reshape(parameters.shape[0], -1)
+
+    @property
+    def sign(self) -> int:
+        """Return the sign of results: -1 if the reference is the second of two."""
+        return -1 if self.n_outputs == 1 and self.reference else 1
 
     @property
     def matrix(self) -> np.ndarray:
@@ -297,15 +300,20 @@ def read_fitted_data(
             "A class has no weight in these rows, so that the fit has no coefficients "
             "for it. Fit without its rows."
         )
-    if reference is None:  # the first level that occurs
-        levels = [*(label_levels(y) or ()), *classes]
-        reference = next(level for level in levels if level in classes)
+    if reference is None:
+        reference = first_class(y, classes)
     if reference not in classes:
         raise ValueError(
             f"reference must be one of the classes, {quoted(classes)}; got "
             f"{quoted(reference)}."
         )
     return FittedData(model, dataset, classes.index(reference))
+
+
+def first_class(y: Any, classes: list[Any]) -> Any:
+    """Return the first level of a categorical y that is a class, or the first class."""
+    levels = [*(label_levels(y) or ()), *classes]
+    return next(level for level in levels if level in classes)
 
 
 def check_model(model: Any) -> None:

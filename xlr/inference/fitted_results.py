@@ -82,13 +82,15 @@ class FittedResults:
         self._reader = LogisticRegression()  # reads new rows as the fit did
         self._reader.__dict__.update(features.attributes)
         coef, intercept = parameter_map.to_raw(estimates.standardized_params[None, :])
-        self._reader.coef_, self._reader.intercept_ = coef[0], intercept[0]
+        sign = parameter_map.sign  # of two classes, the reference comes first
+        self._reader.coef_ = sign * coef[0]
+        self._reader.intercept_ = sign * intercept[0]
         self._reader._has_offset = data.objective.data.offset is not None
         self.is_penalised, self.is_firth = data.is_penalised, data.is_firth
-        self.class_totals = data.class_totals
-        self.classes = [str(label) for label in arrays.to_host(data.dataset.classes)]
+        self.class_totals = data.class_totals[::sign]
+        self.classes = [*map(str, arrays.to_host(data.dataset.classes)[::sign])]
         compared = list(self.classes)
-        self.reference = compared.pop(parameter_map.reference)
+        self.reference = compared.pop(parameter_map.reference if sign > 0 else 0)
         self.equations = compared if len(compared) > 1 else []
         self.names, self._terms = data.names, data.terms
         self._references = {term_of(name): name for name in data.references}
@@ -158,6 +160,13 @@ class FittedResults:
             )
         with arrays.current_device(self._data.parameters), arrays.quiet():
             yield self._data
+
+    def _check_in_memory(self, name: str, rows: Any) -> None:
+        """Raise TypeError for rows of Dask."""
+        if arrays.is_dask(rows):
+            raise TypeError(
+                f"{name} needs rows in memory, and got rows of Dask: pass X.compute()."
+            )
 
     def _by_equation(self, values: np.ndarray) -> np.ndarray:
         """Return values of all equations, (n,), in the shape of ``params``."""

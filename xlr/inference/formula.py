@@ -20,6 +20,7 @@ from sklearn.utils.validation import check_is_fitted
 from xlr import arrays
 from xlr.data import CategoricalMatrix, SplitMatrix, fetch
 from xlr.estimators import LogisticRegression
+from xlr.inference.fitted_data import first_class
 from xlr.inference.infer import infer
 from xlr.inference.results import InferenceResults
 from xlr.inputs.categories import table_levels
@@ -244,7 +245,8 @@ def logit(
         ``poly``, ``center`` and ``scale``, the columns that the formula names are
         loaded into memory once. Other functions must be element-wise, as ``np.log`` is.
     weights, offset, groups : str or array of shape (n_samples,), default=None
-        Names of columns of the table, or their values; see :func:`infer`.
+        Names of columns of the table, or their values; see :func:`infer`. The offset
+        belongs to the log-odds that ``params`` describe, as in R.
     cov_type : str, default='nonrobust'
         As in :func:`infer`.
     keep_data : bool, default=False
@@ -293,6 +295,11 @@ def logit(
     )
     model = LogisticRegression(C=np.inf, fit_intercept=design.has_intercept_)
     model.fit(X, y, sample_weight=weights, offset=offset)
+    classes = arrays.to_host(model.classes_).tolist()
+    # The fit adds the offset to the log-odds of the second class.
+    if offset is not None and first_class(y, classes) == classes[1] and not classes[2:]:
+        offset = 0.0 - (offset if hasattr(offset, "__rsub__") else np.asarray(offset))
+        model.fit(X, y, sample_weight=weights, offset=offset)
     model._encoder = design  # the results then read tables
     options = {"cov_type": cov_type, "groups": groups, "keep_data": keep_data}
     X = data if arrays.is_dask(data) else X

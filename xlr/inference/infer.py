@@ -91,7 +91,7 @@ def infer(
         penalty: leave them out and report NaN, as in R, or raise an error.
     reference : label, default=None
         Reference class. None for the first class, or the first level of a categorical
-        y, as in R.
+        y, as in R. All results of two classes belong to the other class.
     profile : bool, default=None
         True for P-values and intervals of the profile likelihood, False for Wald's.
         The profile is more accurate if the likelihood is skewed; each parameter takes
@@ -254,9 +254,6 @@ def _notes(data: FittedData, estimates: Estimates, is_clustered: bool) -> list[s
         "error; the other standard errors treat them as known.": not data.free.all(),
         "Log-likelihoods include Firth's penalty.": data.is_firth,
         f"Reference levels: {', '.join(data.references)}.": data.references,
-        "Coefficients compare the first class against the second.": (
-            data.parameter_map.reference > 0 and data.objective.n_outputs == 1
-        ),
         "P-values and intervals come from the profile likelihood.": (
             estimates.profile is not None
         ),

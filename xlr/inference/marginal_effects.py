@@ -18,6 +18,7 @@ from xlr.inputs.features import read_features
 from xlr.inputs.parameters import check_option
 from xlr.losses import Loss
 from xlr.objective.passes import logits
+from xlr.text import printable
 
 METHODS = {
     "dydx": "dy/dx",
@@ -41,7 +42,8 @@ class MarginalEffects(FittedResults):
         """Tabulate marginal effects of the features on the probabilities.
 
         Standard errors follow from the delta method. For two classes the effects are on
-        the probability of the second; for more, on the probability of each.
+        the probability of the class that is not the reference, as the title says; for
+        more, on the probability of each.
 
         Parameters
         ----------
@@ -118,6 +120,8 @@ class MarginalEffects(FittedResults):
         is_overall = isinstance(at, str) and at == "overall"
         title = "Average marginal effects" if is_overall else "Marginal effects"
         groups = self.classes if self.equations else []
+        if not groups:
+            title += f" on P({printable(self.classes[1])})"
         return Table(title, names * effects.shape[0], columns, groups)
 
     def _rows_at(self, at: Any) -> TrainingData:
@@ -126,6 +130,7 @@ class MarginalEffects(FittedResults):
         They are on the host, except the training data.
         """
         if not isinstance(at, str):
+            self._check_in_memory("get_margeff(at=...)", at)
             features = read_features(self._reader, at, reset=False)
             rows = arrays.to_host(features.matrix.to_dense()).astype(np.float64)
         elif at == "zero":
@@ -164,25 +169,27 @@ class MarginalEffects(FittedResults):
         Returns
         -------
         effects : ndarray of shape (n_outputs, n_features)
-            Effects on all classes, or on the second of two.
+            Effects on all classes, or on the class of ``params``.
         jacobian : ndarray of shape (n_outputs, n_features, n_parameters)
-            Derivatives in the standardized parameters.
+            Derivatives in the standardized parameters, times ``sign``.
         """
         mean, scale = self._parameter_map.mean, self._parameter_map.scale
         loss, j = loss_of(len(self.classes)), np.arange(mean.size)
         K = loss.n_outputs
-        w = self._estimates.standardized_params.reshape(K, -1)
+        sign = self._parameter_map.sign
+        w = sign * self._estimates.standardized_params.reshape(K, -1)
         columns = np.stack([mean / scale, 1 / scale, *w[:, : j.size]])[:, direct]
         parameters, columns = (
             arrays.move(
                 part, xp=data.xp, device=data.device, dtype=data.accumulation_dtype
             )
-            for part in (w.reshape(1, -1), columns)
+            for part in (sign * w.reshape(1, -1), columns)
         )
         sums = data.map_reduce(
             _effect_sums,
             loss,
             parameters,
+            sign,
             columns,
             method,
             direct,
@@ -215,6 +222,7 @@ def _effect_sums(
     block: Block,
     loss: Loss,
     parameters: Array,
+    sign: int,
     columns: Array,
     method: str,
     direct: np.ndarray,
@@ -223,11 +231,12 @@ def _effect_sums(
 
     ``direct`` are the columns with effects in each row, (n_rows, d, K), and ``columns``
     their means, 1 and coefficients in standardized units. The derivatives of their
-    effects are A z, and B in addition for the coefficients of the column.
+    effects are A z, and B in addition for the coefficients of the column. ``sign`` is a
+    factor on the logits.
     """
     xp, matrix, takes_log = block.xp, block.matrix, method.startswith("ey")
     # 1. Derivatives: dA_kl / d eta_m = A_km ([k = l] - p_l) - p_k A_lm.
-    eta = logits(block, loss, parameters)[:, 0, :]
+    eta = sign * logits(block, loss, parameters)[:, 0, :]
     _, G, p, residual = _derivatives(eta, takes_log, xp=xp)
     A = p[..., None] * residual
     dG = -A[:, None, :, :] * (xp.ones_like(p) if takes_log else p)[..., None, None]

@@ -31,9 +31,11 @@ class InferenceResults(HypothesisTests, MarginalEffects, RowStatistics):
 
     An equation has k parameters: the intercept, if there is one, and the features. Two
     classes have one equation. More classes have one for each class except the
-    reference, and compare the class with it. Names are mostly statsmodels';
-    ``zvalues`` are its ``tvalues``. The attributes are on the host, in float64. Fitted
-    values, residuals, influence and predictions are in the library of X.
+    reference, and compare the class with it. Fitted values, residuals, predictions and
+    marginal effects of two classes belong to the class of ``params``, which is not the
+    reference: ``classes[1]``. Names are mostly statsmodels'; ``zvalues`` are its
+    ``tvalues``. The attributes are on the host, in float64. Fitted values, residuals,
+    influence and predictions are in the library of X.
 
     With ``class_weight``, whose weights are not counts of rows, there is no likelihood:
     ``llf`` and all measures that depend on it are NaN, and methods that need it raise
@@ -78,6 +80,7 @@ class InferenceResults(HypothesisTests, MarginalEffects, RowStatistics):
         Sum of the sample weights.
     cov_type : str
     classes : list of str
+        Sorted; of two classes, the reference first.
     class_totals : ndarray of shape (n_classes,)
         Sums of the weights in each class.
     names : list of str
@@ -184,9 +187,10 @@ class InferenceResults(HypothesisTests, MarginalEffects, RowStatistics):
             One minus the level of the intervals.
         """
         pvalue = "NA (penalised)" if self.is_penalised else f"{self.llr_pvalue:.4g}"
+        classes = [*map(printable, self.classes)]
         facts = {
             "Model": self._model,
-            "Classes": ", ".join(map(printable, self.classes)),
+            "Classes": ", ".join(classes),
             "Solver": self._solver,
             "Converged": str(self.converged),
             "Covariance": self.cov_type,
@@ -203,6 +207,8 @@ class InferenceResults(HypothesisTests, MarginalEffects, RowStatistics):
             "BIC": f"{self.bic:.6g}",
         }
         facts = {k: "NA" if v == "nan" else v for k, v in facts.items()}
+        if not self.equations:
+            facts["Classes"] = f"{classes[1]} against {classes[0]}"
         title = "Logistic regression"
         if self.is_firth:
             title = "Logistic regression with Firth's penalty"
@@ -307,9 +313,9 @@ def likelihood_ratio_test(
                     f"log-likelihoods has no chi-squared distribution. Fit {advice}."
                 )
     df = full.effective_df - restricted.effective_df
-    same = restricted.nobs == full.nobs and np.array_equal(
-        restricted.class_totals, full.class_totals
-    )
+    # The order of two classes depends on the reference.
+    totals, full_totals = map(np.sort, (restricted.class_totals, full.class_totals))
+    same = restricted.nobs == full.nobs and np.array_equal(totals, full_totals)
     statistic = 2 * (full.llf - restricted.llf)
     if same and df < 0:
         raise ValueError(

@@ -121,8 +121,8 @@ class RowStatistics(FittedResults):
         kind : {'mcf', 'cs', 'nagelkerke', 'tjur'}, default='mcf'
             McFadden's 1 - llf / llnull, Cox and Snell's 1 - exp(2 (llnull - llf) / n),
             or Nagelkerke's, Cox and Snell's over its maximum. Tjur's is the mean
-            probability of the second class in its own rows, less the mean in the other
-            rows; it needs the training data.
+            probability of a class in its own rows, less the mean in the rows of the
+            other; it needs the training data.
 
         Raises
         ------
@@ -161,7 +161,7 @@ class RowStatistics(FittedResults):
 
     @property
     def fittedvalues(self) -> Array:
-        """Return fitted probabilities: of the second of two classes, or of each class.
+        """Return fitted probabilities of the class of ``params``, or of all classes.
 
         They are in the library of X, of shape (n_samples,) or (n_samples, n_classes).
         statsmodels' ``Logit.fittedvalues`` are logits. Fitted values and residuals need
@@ -174,7 +174,11 @@ class RowStatistics(FittedResults):
 
     @property
     def resid_response(self) -> Array:
-        """Return the response residuals y - p of two classes: (n_samples,)."""
+        """Return the response residuals y - p of two classes: (n_samples,).
+
+        Residuals belong to the class of ``params``: y is 1 for the class that is not
+        the reference, and p its probability.
+        """
         return self._residuals("response")
 
     @property
@@ -224,14 +228,14 @@ class RowStatistics(FittedResults):
         Parameters
         ----------
         threshold : float, default=0.5
-            Probability above which the second of two classes is predicted. With more
-            classes, the most probable class is predicted.
+            Probability above which the class that is not the reference is predicted.
+            With more than two classes, the most probable class is predicted.
 
         Returns
         -------
         ndarray of shape (n_classes, n_classes)
             Sums of weights, with a row for each observed class and a column for each
-            predicted one.
+            predicted one, in the order of ``classes``.
 
         Raises
         ------
@@ -347,7 +351,8 @@ class RowStatistics(FittedResults):
             root_coef = objective.split(objective.place(root.T))
             width = root.shape[1]
             products = objective.data.map_rows(_matvec, root_coef, width=width)
-            changes = data.parameter_map.to_reported(root.T) / self._standard_errors
+            changes = data.parameter_map.sign * data.parameter_map.to_reported(root.T)
+            changes = changes / self._standard_errors
             changes = products @ objective.place(changes, products.dtype)
             _, _, s, residual, variance = _binary_residuals(data)
             h = s * variance * xp.sum(products**2, axis=1)
@@ -364,13 +369,17 @@ class RowStatistics(FittedResults):
             return Influence(names=data.names, **influence)
 
     def predict(self, X: Array, offset: Array | None = None) -> Array:
-        """Predict the probability of the second of two classes, or of every class.
+        """Predict the probability of the class of ``params``, or of all classes.
+
+        Of two classes, it is the class that is not the reference.
 
         Parameters
         ----------
         X : array or sparse matrix of shape (n_samples, n_features)
             In any library, on any device, or of Dask; the result is of the same kind.
         offset : array of shape (n_samples,) or (n_samples, n_classes), default=None
+            Added to the log-odds that ``params`` describe, or to the logits of
+            ``classes``.
 
         Returns
         -------
@@ -408,13 +417,15 @@ class RowStatistics(FittedResults):
         X : array or sparse matrix of shape (n_samples, n_features)
             In any library; the result is in the same library.
         offset : array of shape (n_samples,) or (n_samples, n_classes), default=None
+            As in :meth:`predict`.
         alpha : float, default=0.05
             One minus the level.
 
         Returns
         -------
         ProbabilityInterval
-            ``proba``, ``se``, ``lower`` and ``upper``, each (n_samples, n_classes).
+            ``proba``, ``se``, ``lower`` and ``upper``, each (n_samples, n_classes),
+            with columns in the order of ``classes``.
 
         Raises
         ------
@@ -422,6 +433,7 @@ class RowStatistics(FittedResults):
             If X has other features than the fit, or anything is not finite.
         """
         check_parameters({"alpha": alpha})
+        self._check_in_memory("predict_interval", X)
         reader = copy.copy(self._reader)
         reader._has_offset = False  # the logits of the root have no offset
         eta = reader.decision_function(X, offset)
@@ -474,7 +486,7 @@ def _log(share: Array, *, xp: Namespace) -> Array:
 
 
 def _binary_residuals(data: FittedData) -> tuple[Array, ...]:
-    """Return logits, shares of the second class, weights, residuals y - p, and p q."""
+    """Return logits, shares y of a class, weights, residuals y - p, and p q."""
     eta, y, s = _gather_logits(data)
     eta, y = eta[:, 0], y[:, 0]
     p, q = sigmoid(eta), sigmoid(-eta)
@@ -496,12 +508,14 @@ def _probabilities_on_host(data: FittedData) -> tuple[np.ndarray, ...]:
 def _gather_logits(data: FittedData) -> tuple[Array, Array, Array]:
     """Return the logits, codes or shares of the classes, and weights of all rows.
 
-    The arrays, (n_samples, m) and (n_samples,), are in memory, in the library of X.
+    The arrays, (n_samples, m) and (n_samples,), are in memory, in the library of X. Two
+    classes have the logit and share of the class that is not the reference.
     """
     objective = data.objective
     model, K = (objective.loss, data.parameters), objective.n_outputs
     rows = objective.data.map_rows(_logits_labels_weights, *model, width=2 * K + 1)
-    return rows[:, :K], rows[:, K:-1], data.dataset.mean_weight * rows[:, -1]
+    eta, y, s = rows[:, :K], rows[:, K:-1], data.dataset.mean_weight * rows[:, -1]
+    return (eta, y, s) if data.parameter_map.sign > 0 else (-eta, 1 - y, s)
 
 
 def _logits_labels_weights(block: Block, loss: Loss, parameters: Array) -> Array:
