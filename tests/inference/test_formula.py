@@ -134,6 +134,26 @@ def test_logit_on_dask_places_knots_by_all_partitions(term):
     )
 
 
+@pytest.mark.parametrize(
+    "contrasts",
+    ["Treatment(7)", "contr.treatment(base=7)", "contr.poly", "{'late': [0, 0, 1, 1]}"],
+)
+@pytest.mark.parametrize("column", ["clinic", "category"])
+def test_logit_on_dask_applies_contrasts_to_the_levels_of_all_partitions(
+    contrasts, column
+):
+    dataframe = pytest.importorskip("dask.dataframe")
+    table = births().assign(clinic=lambda table: table.clinic // 2 * 2 + 1)
+    table = table.sort_values("clinic", ignore_index=True)
+    table["category"] = table.clinic.astype("category")
+    lazy = dataframe.from_pandas(table, npartitions=3)
+    found, expected = (
+        xlr.logit(f"low ~ C({column}, {contrasts})", each) for each in (lazy, table)
+    )
+    assert found.names == expected.names
+    np.testing.assert_allclose(found.params, expected.params, rtol=1e-6)
+
+
 @pytest.mark.parametrize("term", ["scale(sorted)", "poly(sorted, 2)"])
 def test_logit_on_dask_scales_columns_that_are_constant_in_each_partition(term):
     dataframe = pytest.importorskip("dask.dataframe")
@@ -304,14 +324,43 @@ WRONG_FORMULAS = {
     "low ~ age[0]": "does not fit the table",
     "low ~ len(age)": "does not fit the table",
     "low ~ 1": "The right-hand side '1' has no columns .* llr_pvalue",
-    "birth ~ age": "the left-hand side names 'birth'",
+    "birth ~ age": "The left-hand side names 'birth'",
+    "1 - low ~ age": "The left-hand side names '1 - low'",
+    "low ~ born": "'born' has the type .* turn dates into numbers",
+    "low ~ C(clinic > 3, levels=[0, 1])": "holds True, False, and its levels are 0, 1",
 }
 
 
 @pytest.mark.parametrize("formula", WRONG_FORMULAS)
 def test_logit_refuses_wrong_formulas(formula):
     with pytest.raises(ValueError, match=WRONG_FORMULAS[formula]):
-        xlr.logit(formula, births())
+        xlr.logit(formula, births().assign(born=np.datetime64("2000-01-01")))
+
+
+@pytest.mark.parametrize("kinds", [(int, bool), (bool, int), (bool, float)])
+def test_results_refuse_levels_that_equal_those_of_the_fit_in_another_type(kinds):
+    table = births().assign(k=lambda table: table.clinic // 4)
+    fitted, others = (table.astype({"k": kind}) for kind in kinds)
+    with pytest.raises(
+        ValueError, match=r"'C\(k\)' holds .* and its levels are .* convert them"
+    ):
+        xlr.logit("low ~ C(k)", fitted).predict(others)
+
+
+def test_logit_keeps_columns_named_as_the_intercept_and_functions_apart():
+    table = births().assign(Intercept=lambda t: t.age / 9, scale=1.0, C=2.0)
+    for formula in ("Intercept * scale(added)", "0 + Intercept + C(race)"):
+        found = xlr.logit(f"low ~ {formula}", table)
+        expected = xlr.logit(
+            f"low ~ {formula.replace('Intercept', 'I(age / 9)')}", table
+        )
+        np.testing.assert_allclose(found.params, expected.params)
+
+
+def test_formulas_take_strings_that_functions_return():
+    found = xlr.logit("low ~ C(np.where(age > 25, 'older', 'elder'))", births())
+    expected = xlr.logit("low ~ C(np.where(age > 25, 1, 0))", births())
+    np.testing.assert_allclose(found.params, expected.params)
 
 
 def test_logit_refuses_wrong_tables():

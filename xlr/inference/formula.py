@@ -115,17 +115,19 @@ class FormulaTransformer(  # type: ignore[call-arg]
                 "out, or call xlr.logit."
             )
         matrix = _fitted_matrix(formula, X)
-        names = list(matrix.model_spec.column_names)
-        columns = [name for name in names if name != "Intercept"]
+        spec = matrix.model_spec
+        terms = spec.term_indices.items()
+        intercept = [i for term, indices in terms if not term.degree for i in indices]
+        columns = np.delete(spec.column_names, intercept).tolist()
         if not columns:
             raise ValueError(
                 f"The right-hand side {quoted(self.formula)} has no columns of X. For "
                 "the model of the intercept alone, see llnull, llr and llr_pvalue of "
                 "the results of a larger model."
             )
-        self._spec, self.columns = matrix.model_spec, columns
+        self._spec, self.columns = spec, columns
         self.n_features = len(columns)  # an Encoder has it too
-        self.has_intercept_ = "Intercept" in names
+        self.has_intercept_ = bool(intercept)
         self.n_features_in_ = len(_column_names(X))
         return self.transform(X) if arrays.is_dask(X) else self._split(matrix)
 
@@ -161,12 +163,12 @@ class FormulaTransformer(  # type: ignore[call-arg]
         design = matrix.tocsc().astype(np.float64)
         design.sum_duplicates()
         design.eliminate_zeros()
-        names, parts = self._spec.column_names, []
         terms = [
             (_category_codes(design[:, columns]), columns)
-            for columns in self._spec.term_indices.values()
-            if columns and names[columns[0]] != "Intercept"
+            for term, columns in self._spec.term_indices.items()
+            if columns and term.degree
         ]
+        parts = []
         # Adjacent terms of one kind form one matrix.
         for is_coded, group in itertools.groupby(terms, lambda t: t[0] is not None):
             codes, columns = zip(*group)
@@ -285,9 +287,10 @@ def logit(
         raise ValueError(
             f"formula={quoted(formula)} has no left-hand side. Write 'label ~ columns'."
         )
-    design = FormulaTransformer(formula.partition("~")[2].strip())
+    label, _, columns = formula.partition("~")
+    design = FormulaTransformer(columns.strip())
     X = design.fit_transform(data)
-    y = _read_column(data, str(parsed.lhs), "the left-hand side")
+    y = _read_column(data, label.strip().strip("`"), "The left-hand side")
     rows = {"weights": weights, "offset": offset, "groups": groups}
     weights, offset, groups = (
         _read_column(data, values, name) if isinstance(values, str) else values
@@ -346,17 +349,17 @@ def _fitted_matrix(formula: Any, X: Any) -> Any:
 
     # 1. Functions that learn from all rows, such as splines, need all rows.
     if _refuse_whole_columns(formula):
-        code = _code(formula)
-        named = [name for name in X.columns if str(name) in code]
+        names = _names(formula)
+        named = [name for name in X.columns if str(name) in names]
         return _model_matrix(formula, fetch([X[named]])[0][0])
-    # 2. Levels in each partition, and a row.
+    # 2. Levels in each partition, and a row, without contrasts, which need all levels.
     state_of = partial(_partition_state, formula)
     partitions = list(filter(None, map_partitions(state_of, X)))
     if not partitions:
         raise ValueError("All partitions of the table are empty.")
     by_partition, rows = zip(*partitions)
     # The row has all levels of the dtype or the formula, in their order.
-    row = _model_matrix(formula, rows[0], keep_unused=True)
+    row = _model_matrix(formula, rows[0], keep_unused=True, C=_levels_only)
     states = row.model_spec.encoder_state
     for factor, (_, state) in states.items():
         if "categories" in state:
@@ -371,7 +374,15 @@ def _partition_state(formula: Any, part: Any) -> tuple[dict[Any, Any], Any] | No
     """Return the levels of a partition and its first row; None if it is empty."""
     if not len(part):
         return None
-    return _model_matrix(formula, part).model_spec.encoder_state, part.head(1)
+    matrix = _model_matrix(formula, part, C=_levels_only)
+    return matrix.model_spec.encoder_state, part.head(1)
+
+
+def _levels_only(values: Any, *arguments: Any, **options: Any) -> Any:
+    """Return categories with default contrasts, in place of C in a formula."""
+    from formulaic.transforms import C
+
+    return C(values)
 
 
 def _refuse_whole_columns(formula: Any) -> set[str]:
@@ -389,7 +400,7 @@ def _refuse_whole_columns(formula: Any) -> set[str]:
     from formulaic.transforms import TRANSFORMS
 
     # Attributes and items count, too: the name of a call of x.mean is x.mean.
-    tree = ast.parse(re.sub("`[^`]*`", "_", _code(formula, ("python",))))
+    tree = ast.parse(re.sub("`[^`]*`", "_", _code(formula)))
     kinds = ast.Call | ast.Attribute | ast.Subscript
     nodes = [node for node in ast.walk(tree) if isinstance(node, kinds)]
     names = {ast.unparse(getattr(node, "func", node)) for node in nodes}
@@ -409,17 +420,28 @@ def _refuse_whole_columns(formula: Any) -> set[str]:
     return learning
 
 
-def _code(spec: Any, methods: tuple[str, ...] = ("lookup", "python")) -> str:
+def _names(spec: Any) -> set[str]:
+    """Return the names and strings in a formula, except names of called functions."""
+    name = r"`([^`]*)`|'([^']*)'|(?<![\w.])([^\W\d]\w*)\b(?!\s*\()"
+    return set(itertools.chain(*re.findall(name, _code(spec))))
+
+
+def _code(spec: Any) -> str:
     """Return the factors of a formula or a model spec as the items of a tuple."""
     terms = getattr(spec, "formula", spec)
     factors = itertools.chain.from_iterable(term.factors for term in terms)
-    return ", ".join(f.expr for f in factors if f.eval_method.value in methods)
+    forms = {"python": "{}", "lookup": "`{}`"}
+    values = [f for f in factors if f.eval_method.value in forms]
+    return ", ".join(forms[f.eval_method.value].format(f.expr) for f in values)
 
 
-def _model_matrix(spec: Any, X: Any, keep_unused: bool = False) -> Any:
+def _model_matrix(
+    spec: Any, X: Any, keep_unused: bool = False, **functions: Any
+) -> Any:
     """Return the sparse matrix that formulaic makes from a table.
 
     With ``keep_unused``, it has columns for the unused levels of categories.
+    ``functions`` replace functions of the formula.
     """
     import pandas as pd
     from formulaic.errors import DataMismatchWarning
@@ -432,9 +454,9 @@ def _model_matrix(spec: Any, X: Any, keep_unused: bool = False) -> Any:
         raise TypeError(f"A formula reads the columns of a table; got {name}.")
     if not len(X):
         raise ValueError("The table has no rows. Pass at least one.")
-    table, code = {}, _code(spec)
+    table, names = {}, _names(spec)
     for column in nw.from_native(X).iter_columns():
-        if str(column.name) in code:
+        if str(column.name) in names:
             if column.dtype == nw.Categorical and table_levels(column) is None:
                 column = column.cast(nw.String)
             if column.dtype == nw.Decimal:  # objects in NumPy
@@ -448,9 +470,11 @@ def _model_matrix(spec: Any, X: Any, keep_unused: bool = False) -> Any:
             if hasattr(values, "cat") and not keep_unused:
                 values = values.cat.remove_unused_categories()
             table[column.name] = values
-    options = {"output": "sparse", "na_action": "raise", "context": {}}
+    options = {"output": "sparse", "na_action": "raise", "context": functions}
     with WARNINGS_LOCK, warnings.catch_warnings():
         warnings.simplefilter("error", DataMismatchWarning)
+        # The materializer raises an error instead.
+        warnings.filterwarnings("ignore", "Constructing a Categorical")
         try:
             return spec.get_model_matrix(
                 pd.DataFrame(table), materializer=TableMaterializer, **options
