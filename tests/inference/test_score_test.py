@@ -161,3 +161,14 @@ def test_score_test_refuses_wrong_arguments():
         penalised.score_test(candidates)
     with pytest.raises(TypeError, match=r"pass X\.compute\(\)"):
         results.score_test(in_chunks(candidates, SIZES))
+    rows = in_chunks(X, SIZES)
+    results = results_of(rows, in_chunks(y, SIZES))
+    with pytest.raises(ValueError, match=r"2D array, got an X of shape \(1061,\)"):
+        results.score_test(in_chunks(candidates[:, 0], SIZES))
+    other = in_chunks(candidates, SIZES[::-1]).to_dask_dataframe()
+    with pytest.raises(ValueError, match=r"inconsistent numbers .* exog_extra"):
+        results.score_test(other)
+    with pytest.raises(TypeError, match="predict_interval needs rows in memory"):
+        results.predict_interval(rows)
+    with pytest.raises(TypeError, match=r"at=\.\.\.\) needs rows in memory"):
+        results.get_margeff(rows)

@@ -165,7 +165,7 @@ class FittedResults:
         """Raise TypeError for rows of Dask."""
         if arrays.is_dask(rows):
             raise TypeError(
-                f"{name} needs rows in memory, and got rows of Dask: pass X.compute()."
+                f"{name} needs rows in memory. Those of Dask are not: pass X.compute()."
             )
 
     def _by_equation(self, values: np.ndarray) -> np.ndarray:

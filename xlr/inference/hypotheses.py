@@ -20,7 +20,7 @@ from xlr.inference.table import Table, wald_columns
 from xlr.inputs.dask_input import split_like
 from xlr.inputs.features import read_features
 from xlr.inputs.parameters import check_option
-from xlr.inputs.tables import check_n_rows
+from xlr.inputs.tables import check_2d, check_n_rows
 from xlr.losses import Loss
 from xlr.objective import passes
 from xlr.text import printable, quoted
@@ -387,6 +387,7 @@ def _read_candidates(data: FittedData, candidates: Any) -> tuple[Any, int]:
         rows = read(candidates)
         check_n_rows("exog_extra", rows.shape, data.objective.n_samples)
         return rows, rows.shape[1]
+    check_2d((data.objective.n_samples, *candidates.shape[1:]))
     parts = split_like(chunks.X, candidates, "exog_extra")
     parts = [
         call(read, part, name="candidates") if n_rows else part
@@ -414,6 +415,7 @@ def _score_sums(
     xp, widest, outputs = block.xp, block.accumulation_dtype, loss.n_outputs
     block = block._replace(matrix=block.matrix.astype(widest))
     C = as_matrix(candidates).astype(widest)
+    check_n_rows("exog_extra", C.shape, block.matrix.shape[0])
     eta = passes.logits(block, loss, parameters)
     s = xp.astype(block.weights, widest)
     _, gradient = loss.value_and_gradient(eta, block.labels, xp=xp)
