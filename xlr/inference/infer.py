@@ -64,7 +64,7 @@ def infer(
         either: a fit with ``class_weight`` needs a robust or clustered covariance, and
         has no likelihood or any result that depends on it.
     offset : array of shape (n_samples,) or (n_samples, n_classes), default=None
-        As in the fit.
+        As in the fit: of two classes, added to the log-odds of the second.
     cov_type : {'nonrobust', 'HC0', ..., 'HC3', 'cluster'}, default='nonrobust'
         - ``'nonrobust'``: the inverse information; valid if the model is correct.
         - ``'HC0'``: White's sandwich :math:`I^{-1} (\sum_i g_i g_i^T) I^{-1}` of the

@@ -86,7 +86,8 @@ MAX_CHEAP_HESSIAN_PASSES = 4
 # they differ too much.
 MIN_ROWS_PER_PARAMETER = 10
 
-# Minimum rows of a class of a fold in the intercepts of the null model.
+# Minimum rows of a class in the intercepts of the null model. Folds, and Firth's fits,
+# may lack a class.
 MIN_CLASS_ROWS = 0.5
 
 
@@ -303,11 +304,8 @@ class Objective:
         """
         if not self.fit_intercept or self.data.offset is not None:
             return self.zeros()
-        xp, shares = self.xp, self.class_shares
-        if self.data.targets.counts is not None:  # a fold may lack a class
-            least = MIN_CLASS_ROWS / self.n_samples
-            shares = arrays.clip(shares, least, None, xp=xp)
-        logits = xp.log(shares)
+        xp, least = self.xp, MIN_CLASS_ROWS / self.n_samples
+        logits = xp.log(arrays.clip(self.class_shares, least, None, xp=xp))
         if self.n_outputs == 1:
             logits = logits[:, 1:] - logits[:, :1]
         coef, _ = self.split(self.zeros())
