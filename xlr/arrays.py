@@ -29,10 +29,10 @@ Namespace = Any
 Device = Any
 F = TypeVar("F", bound=Callable[..., Any])
 
-# Size of a block of rows in host memory. It stays in the cache between two products.
+# Bytes of a block of rows in host memory, which stays in the cache between products.
 HOST_BLOCK_BYTES = 2**21
 
-# Size of a block on a GPU. It hides the launch times of kernels.
+# Bytes of a block on a GPU, which hides the launch times of kernels.
 DEVICE_BLOCK_BYTES = 2**27
 
 # Maximum number of entries of a dense selection, in libraries that cannot add by index.
@@ -79,11 +79,7 @@ def is_sparse(x: object) -> bool:
 def is_traced(*values: object) -> bool:
     """Return whether a value is a tracer of JAX, as under its jit."""
     jax = sys.modules.get("jax")
-    if jax is not None:
-        for x in values:
-            if isinstance(x, jax.core.Tracer):
-                return True
-    return False
+    return jax is not None and any(isinstance(x, jax.core.Tracer) for x in values)
 
 
 def entries(x: Array) -> Array:
@@ -439,8 +435,8 @@ def keep_block_memory() -> None:
 def free_bytes(x: Array) -> int | None:
     """Return the free bytes on the device of ``x``, or None if they are unknown.
 
-    They include memory that CuPy and torch keep for reuse. On the host, the
-    answer needs psutil.
+    They include memory that CuPy and torch keep for reuse. On the host, the answer
+    needs psutil.
     """
     device = device_of(x)
     if array_api_compat.is_cupy_array(x):

@@ -255,8 +255,9 @@ def test_iteration_has_one_transfer_or_two_within_tol(
         place_sums=place,
     )
     with only_through_to_host(backend, monkeypatch):
-        for tol, settle, expected in ((1e-30, 1.0, 1), (1.0, 0.0, 2)):
-            options = {"solver": solver_named(name), "tol": tol, "settle": settle}
+        for tol, decrease_share, expected in ((1e-30, 1.0, 1), (1.0, 0.0, 2)):
+            options = {"tol": tol, "decrease_share": decrease_share}
+            options["solver"] = solver_named(name)
             of_one, of_three = (
                 count_transfers(objective, transferred, max_iter=n, **options)
                 for n in (1, 3)

@@ -326,7 +326,7 @@ WRONG_FORMULAS = {
     "low ~ 1": "The right-hand side '1' has no columns .* llr_pvalue",
     "birth ~ age": "The left-hand side names 'birth'",
     "1 - low ~ age": "The left-hand side names '1 - low'",
-    "low ~ born": "'born' has the type .* turn dates into numbers",
+    "low ~ born": "'born' has the type .* convert it to numbers",
     "low ~ C(clinic > 3, levels=[0, 1])": "holds True, False, and its levels are 0, 1",
 }
 

@@ -79,7 +79,7 @@ HALVING = [([1.0], [1e-3], [1.0], [2.0**-k]) for k in range(30)]
 
 
 @pytest.mark.parametrize(
-    ("settle", "n_iter"),
+    ("decrease_share", "n_iter"),
     [
         (np.inf, 0),
         (0.1, 10),  # 2^-10 is the first decrease below 1e-3 F
@@ -87,8 +87,8 @@ HALVING = [([1.0], [1e-3], [1.0], [2.0**-k]) for k in range(30)]
         (0.0, 20),  # four roundings of F
     ],
 )
-def test_fit_within_tol_continues_while_a_step_would_lower_f(settle, n_iter):
-    solution = run(ScriptedSolver(*HALVING), settle=settle, max_iter=50)
+def test_fit_within_tol_continues_while_a_step_would_lower_f(decrease_share, n_iter):
+    solution = run(ScriptedSolver(*HALVING), decrease_share=decrease_share, max_iter=50)
     assert solution.status == [Status.CONVERGED]
     assert solution.n_iter[0] == n_iter
 

@@ -89,9 +89,9 @@ class Scaler:
 
 
 def max_mean_to_std(dtype: Any, *, xp: Namespace) -> float:
-    """Return the largest mean, in standard deviations, for corrected products.
+    """Return the mean, in standard deviations, up to which products keep their digits.
 
-    They lose few digits up to there.
+    The products are corrected for the mean.
     """
     return max(4.0, 1e-12 / float(xp.finfo(dtype).eps))
 

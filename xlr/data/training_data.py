@@ -115,6 +115,7 @@ class TrainingData:
         arrays.keep_block_memory()
         self._block_bytes = arrays.block_bytes(matrix.stored)
         self._slices: dict[tuple[int, int], list[slice]] = {}
+        self._class_weights: dict[int, Array] = {}
         self._all_rows: Block | None = None
         self._padded: Block | None = None  # all rows, padded to their padded_size
         self._compiles = arrays.compiles(self.xp)
@@ -209,17 +210,19 @@ class TrainingData:
         return self.class_weights(1)[:, 0]
 
     def class_weights(self, n_classes: int) -> Array:
-        """Return the sum of the weights in each class: (n_models, n_classes)."""
-        n_models = self.targets.n_models
-        (weights,) = self.map_reduce(
-            _class_sums,
-            n_classes,
-            width=n_models * n_classes,
-            reads_rows=False,
-        )
-        if n_models == 1:
-            return weights
-        return self.xp.broadcast_to(weights, (n_models, n_classes))
+        """Return the sum of the weights in each class: (n_models, n_classes).
+
+        They are cached: each model of a path needs them.
+        """
+        if n_classes not in self._class_weights:
+            shape = self.targets.n_models, n_classes
+            (weights,) = self.map_reduce(
+                _class_sums, n_classes, width=shape[0] * shape[1], reads_rows=False
+            )
+            if shape[0] > 1:
+                weights = self.xp.broadcast_to(weights, shape)
+            self._class_weights[n_classes] = weights
+        return self._class_weights[n_classes]
 
     def row_slices(self, width: int, least: int = 1) -> list[slice]:
         """Cut the rows for a pass with temporaries of ``width`` numbers per row."""
@@ -364,6 +367,7 @@ class TrainingData:
         data.matrix, data.targets, data.chunks = matrix, targets, chunks
         data.dtype, data.n_features = matrix.dtype, matrix.shape[1]
         data._slices, data._all_rows, data._padded = {}, None, None
+        data._class_weights = {}
         return data
 
 

@@ -10,7 +10,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from xlr import arrays
 from xlr.arrays import Array
-from xlr.data import DenseMatrix, TrainingData
+from xlr.data import DenseMatrix
 from xlr.estimators.callbacks import Listener
 from xlr.estimators.dataset import Dataset, ModelSpec
 from xlr.estimators.problem import Problem
@@ -100,13 +100,11 @@ MAX_TESTED = 5
 
 UNPENALISED_FEATURES_ADVICE = "Use a penalty_factor above 0 for all features."
 
-# Advice for solvers whose Hessian does not fit into memory, and the number of matrices
-# of its size that they hold.
+# Advice for solvers whose Hessian does not fit into memory.
 HESSIAN_ADVICE = {
     "newton-cholesky": "'newton-cg' or 'lbfgs'",
     "proximal-newton": "'newton-cg' or 'active-set'",
 }
-N_HESSIANS = 4
 
 
 class SeparationWarning(ConvergenceWarning):
@@ -129,7 +127,8 @@ class Fitting:
     l1_ratio : float, default=None
         None for that of the estimator, if it has one.
     start : tuple of arrays, default=None
-        Raw coefficients and intercepts to start from; None for the null model.
+        Raw coefficients and intercepts to start from; None for those of
+        :meth:`Problem.parameters`.
 
     Raises
     ------
@@ -173,9 +172,6 @@ class Fitting:
                 in_float32=spec.loss.n_outputs > 1 and pays_in_float32(data),
             )
         check_solver_for(name, smooth=smooth)
-        if estimator.solver in HESSIAN_ADVICE:
-            n_columns = data.n_features + dataset.fit_intercept
-            _check_memory_for(name, spec.loss.n_outputs * n_columns, data)
         self.solver_name = name
         self._estimator = estimator
         self._dataset = dataset
@@ -193,6 +189,21 @@ class Fitting:
             C=C,
             regularisation=regularisation,
             standardized=self._solver.standardized,
+        )
+        if estimator.solver in HESSIAN_ADVICE:
+            free = arrays.free_bytes(data.matrix.stored)
+            needed = self._solver.model_bytes(self.problem.objective)
+            if free is not None and needed > free:
+                raise self._no_memory(f"{free:.3g} bytes are free")
+
+    def _no_memory(self, cause: Any) -> MemoryError:
+        """Return the error for a Hessian that does not fit into memory."""
+        name, objective = self.solver_name, self.problem.objective
+        needed = self._solver.model_bytes(objective)
+        return MemoryError(
+            f"solver={name!r} needs {needed:.3g} bytes for the Hessian of "
+            f"{objective.n_parameters} parameters ({cause}). Use solver='auto', "
+            f"{HESSIAN_ADVICE[name]}."
         )
 
     def run(self, on_iteration: Listener | None = None, n_steps: int = 1) -> Solution:
@@ -216,12 +227,11 @@ class Fitting:
         try:
             return minimise_models(self._solver, objective, start, **options)
         except MemoryError as error:
-            n_parameters, name = objective.n_parameters, self.solver_name
             # Otherwise X itself, not the Hessian, fills the memory.
-            hessian_is_larger = n_parameters**2 > objective.data.product_cost
-            if name not in HESSIAN_ADVICE or not hessian_is_larger:
+            hessian_is_larger = objective.n_parameters**2 > objective.data.product_cost
+            if self.solver_name not in HESSIAN_ADVICE or not hessian_is_larger:
                 raise
-            raise _no_memory_for(name, n_parameters, error) from error
+            raise self._no_memory(error) from error
 
     def prediction_attributes(
         self, input_attributes: dict[str, Any], parameters: Array
@@ -272,11 +282,11 @@ class Fitting:
             largest = np.argsort(-size, kind="stable")[:MAX_TESTED]
             models = np.sort(largest[size[largest] > MIN_TESTED_LOGIT])
         gradients = arrays.to_host(solution.at.gradient).astype(np.float64)
-        found = {
+        separations = {
             int(k): self.problem.separation(solution.parameters, gradients[k], k)
             for k in models
         }
-        return {k: each for k, each in found.items() if each is not None}
+        return {k: each for k, each in separations.items() if each is not None}
 
     def warn_of_separation(self, solution: Solution | PathPoint) -> Collection[int]:
         """Warn about models without a finite estimate, and return their indices."""
@@ -304,7 +314,7 @@ class Fitting:
         bool
             False if a model has no finite estimate.
         """
-        separated = self.warn_of_separation(solution) if self._may_diverge else ()
+        separated = self.warn_of_separation(solution)
         if set(solution.status) != {Status.CONVERGED}:
             advice = ITERATION_LIMIT_ADVICE.get(self.solver_name, "")
             warn_of_unconverged(
@@ -354,22 +364,6 @@ def _reason(solution: Solution, failed: list[int], tol: float) -> str:
     return (
         f"within tol={tol:.3g}, but another step would still lower the objective by "
         f"{share:.2g} of it"
-    )
-
-
-def _check_memory_for(name: str, n_parameters: int, data: TrainingData) -> None:
-    """Raise MemoryError for a Hessian that does not fit into memory."""
-    needed = N_HESSIANS * 8 * n_parameters**2
-    free = arrays.free_bytes(data.matrix.stored if data.in_memory else np.empty(0))
-    if free is not None and needed > free:
-        raise _no_memory_for(name, n_parameters, f"{free:.3g} bytes are free")
-
-
-def _no_memory_for(name: str, n_parameters: int, cause: Any) -> MemoryError:
-    needed = N_HESSIANS * 8 * n_parameters**2
-    return MemoryError(
-        f"solver={name!r} needs {needed:.3g} bytes for the Hessian of {n_parameters} "
-        f"parameters ({cause}). Use solver='auto', {HESSIAN_ADVICE[name]}."
     )
 
 

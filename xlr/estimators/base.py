@@ -202,8 +202,9 @@ class LinearModel(BaseEstimator):
 
         with full_precision(entries), arrays.quiet():
             results = arrays.concat_blocks(map(block_result, range(0, n, step)), n)
-            # An entry of X that is not finite makes all logits of its row not finite;
-            # NaN for a class without weight, whose coefficients are zero.
+            # An entry of X that is not finite makes all logits of its row not finite.
+            # The logits of a class without weight, whose intercept is infinite, become
+            # NaN.
             totals = xp.stack(sums)
             finite = xp.all(xp.isfinite(totals) | (totals == intercept[0]))
             if not arrays.is_traced(finite) and not arrays.to_host(finite):

@@ -239,9 +239,9 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
         coef_init : array of shape (n_features,) or like ``coef_``, default=None
             Coefficients to start from. None starts from the last fit with
             ``warm_start``, or else from the null model: zeros, and intercepts for the
-            shares of the classes. Gradient descent starts from zeros. The other solvers
-            start from the null model instead if F is lower there and F at the start is
-            above ``log(n_classes)``.
+            shares of the classes (zeros with an offset). Gradient descent starts from
+            zeros. The other solvers start from the null model instead if F is lower
+            there and F at the start is above ``log(n_classes)``.
         intercept_init : array of shape (1,) or (n_classes,), default=None
             Intercepts to start from.
         offset : array of shape (n_samples,) or (n_samples, n_classes), default=None
@@ -301,7 +301,7 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
             if dataset.spec.separate_models:
                 history = dataset.spec.by_row(history)
             else:
-                history = {name: found[:, 0] for name, found in history.items()}
+                history = {name: column[:, 0] for name, column in history.items()}
             fitted |= {
                 "converged_": bool(fitted["converged_"].all()),
                 "optimality_": float(fitted["optimality_"].max()),

@@ -201,8 +201,8 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
             If a fit did not converge.
         UserWarning
             If classes have no weight, in all rows or in the training rows of a fold.
-            The fits leave them out, with a probability of 0. Folds without any weight
-            have a score of NaN.
+            The fits leave them out, with a probability of 0. Folds that train or, with
+            the default scoring, test on rows without weight have a score of NaN.
         """
         features = begin_fit(self, X, y, sample_weight, offset)
         to_splitter, to_scorer = self._routed("fit", sample_weight, params)

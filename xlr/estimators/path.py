@@ -50,8 +50,8 @@ class LogisticPath:
         Number of features in the working set. All others satisfy the KKT conditions at
         zero.
     converged : ndarray of bool, of shape (n_Cs,)
-        Whether the largest entry of the gradient is at most ``tol``, without the second
-        condition of :class:`LogisticRegression`.
+        Whether the largest entry of the gradient is at most ``tol``. Unlike
+        :class:`LogisticRegression`, the path does not test the predicted decrease.
     seconds : ndarray of shape (n_Cs,)
     l1_ratio : float
     classes : array of shape (n_classes,)

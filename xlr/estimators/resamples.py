@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,21 +29,22 @@ ADVICE = {
     "resample": "There are too few rows of the rarer classes to resample.",
 }
 
-# Ridge penalty, in standardized units, from which a solver finds coefficients that the
-# rows leave undetermined: above the rounding errors of a factor, or a thousand times
-# the default tol.
-MIN_RIDGE = {"newton-cholesky": 1e-10, "proximal-newton": 1e-10}
-DEFAULT_MIN_RIDGE = 1e-3
+# Strength of a penalty, in standardized units, from which a solver finds coefficients
+# that the rows leave undetermined: above the rounding errors of a factor, or a thousand
+# times the default tol.
+MIN_STRENGTH = {"newton-cholesky": 1e-10, "proximal-newton": 1e-10}
+DEFAULT_MIN_STRENGTH = 1e-3
 
 # Rows per column that usually show whether the columns are linearly independent. A
 # resample holds two thirds of them.
 RANK_ROWS_PER_COLUMN = 3
 
-# Share of the sum of squares of a column that is not a sum of others, above rounding.
-RANK_TOL = 1e-9
+# Minimum share of the sum of squares of a column that is not a sum of others: a number,
+# and a multiple of the rounding errors of the Gram matrix.
+MIN_RESIDUAL, MIN_RESIDUAL_ROUNDINGS = 1e-9, 100
 
-# Maximum number of columns whose rank is found: a factor takes a second.
-MAX_RANK_COLUMNS = 2000
+# Maximum multiply-adds for the ranks of all resamples: a few seconds.
+MAX_RANK_WORK = 5e10
 
 
 class ResampledModels(NamedTuple):
@@ -126,12 +128,11 @@ def fit_resamples(
     n_iter, converged = np.zeros(shape, dtype=np.int32), np.zeros(shape, dtype=bool)
     coef = np.full((*shape, *dataset.coef_shape), np.nan)
     intercept = np.full((*shape, dataset.n_logits), np.nan)
-    of_pattern = [usable[pattern_of.reshape(-1) == i] for i in range(len(patterns))]
-    groups: list[Any] = [
-        (members, dataset, range(l1_ratios.size), False) for members in of_pattern
-    ]
-    while groups:
-        members, rows, ratios, is_checked = groups.pop()
+
+    has_warned = False
+
+    def fit(members: np.ndarray, rows: LabelledDataset, is_checked: bool) -> str:
+        nonlocal has_warned
         pattern = has_class[members[0]]
         # With chunks, each new spec stores a copy of the targets on the workers.
         spec = rows.spec if pattern.all() else rows.spec_of(kept=kept[pattern])
@@ -141,22 +142,23 @@ def fit_resamples(
         if Cs.size > 1:
             C = np.repeat(Cs[order], spec.data.targets.n_models // Cs.size)
             C = features.place(C, features.accumulation_dtype)
-        for j in ratios:
-            l1_ratio = float(l1_ratios[j])
-            fitting = Fitting(estimator, rows, spec, C=C, l1_ratio=l1_ratio)
-            alone = np.zeros(members.size, dtype=bool)
-            if not is_checked:
-                alone = _loses_rank(fitting, rows, counts[:, members], Cs.size)
+        fittings = [
+            Fitting(estimator, rows, spec, C=C, l1_ratio=float(l1_ratio))
+            for l1_ratio in l1_ratios
+        ]
+        if not is_checked and any(map(_is_weak, fittings)):
+            own = counts[:, members]
+            alone = _loses_rank(fittings[0].problem.objective, dataset, own)
+            for k in members[alone]:
+                fit(np.asarray([k]), _standardized(dataset, counts[:, k]), True)
+            if alone.all():
+                return fittings[0].solver_name
             if alone.any():
-                groups += [
-                    (np.asarray([k]), _standardized(rows, counts[:, k]), [j], True)
-                    for k in members[alone]
-                ]
-                if not alone.all():
-                    groups.append((members[~alone], rows, [j], True))
-                continue
+                return fit(members[~alone], dataset, True)
+        for j, fitting in enumerate(fittings):
             solution = fitting.run(n_steps=Cs.size)
-            fitting.check_convergence(solution)
+            if members.size > 1 or not has_warned:  # tests take long for many fits
+                has_warned |= not fitting.check_convergence(solution)
             index = members, j, order[:, None]
             n_iter[index] = solution.n_iter.reshape(by_label).max(axis=2)
             converged[index] = solution.converged.reshape(by_label).all(axis=2)
@@ -164,68 +166,87 @@ def fit_resamples(
             w, b, rest = map(arrays.to_host, fitted.values())
             coef[index] = w.reshape(*by_label[:2], *dataset.coef_shape)
             intercept[index] = (b + rest).reshape(by_label)
-    solver = fitting.solver_name
+        return fitting.solver_name
+
+    for i in range(len(patterns)):
+        solver = fit(usable[pattern_of.reshape(-1) == i], dataset, False)
     return ResampledModels(coef, intercept, n_iter, converged, usable, solver)
 
 
-def _loses_rank(
-    fitting: Fitting, dataset: LabelledDataset, counts: np.ndarray, n_Cs: int
-) -> np.ndarray:
-    """Return which resamples leave coefficients undetermined, of a weak ridge penalty.
+def _is_weak(fitting: Fitting) -> bool:
+    """Return whether the penalty is too weak for coefficients without other evidence.
 
     Models of resamples start at the model of all rows, and share its column statistics.
-    A coefficient that the rows of the resample do not determine, such as that of a rare
-    category, would keep what the other rows say of it. Of many columns, only constant
-    ones are found.
+    A coefficient that the rows of a resample do not determine, such as that of a rare
+    level, then keeps what the other rows say of it.
     """
-    objective, loses_rank = fitting.problem.objective, np.zeros(counts.shape[1], bool)
-    ridge = float(arrays.to_host(objective.xp.min(objective.penalty.curvature)))
-    is_weak = ridge < MIN_RIDGE.get(fitting.solver_name, DEFAULT_MIN_RIDGE)
-    if not is_weak or objective.n_samples <= objective.output_size:
+    penalty, xp = fitting.problem.objective.penalty, fitting.problem.objective.xp
+    strength = penalty.curvature
+    if penalty.non_smooth is not None:
+        strength = strength + penalty.non_smooth.l1
+    limit = MIN_STRENGTH.get(fitting.solver_name, DEFAULT_MIN_STRENGTH)
+    return bool(arrays.to_host(xp.min(strength)) < limit)
+
+
+def _loses_rank(
+    objective: Objective, dataset: LabelledDataset, counts: np.ndarray
+) -> np.ndarray:
+    """Return in which resamples the columns have a lower rank than in all rows.
+
+    Where that would take long, return in which a column is constant.
+    """
+    n_resamples, q = counts.shape[1], objective.output_size
+    loses_rank = np.zeros(n_resamples, dtype=bool)
+    if objective.n_samples <= q:
         return loses_rank
-    if objective.output_size > MAX_RANK_COLUMNS:
+    if n_resamples * q**3 > MAX_RANK_WORK:
         varies = arrays.to_host(dataset.statistics.std) > 0
-        for k, own in enumerate(counts.T):
-            std = arrays.to_host(_standardized(dataset, own).statistics.std)
-            loses_rank[k] = (varies & (std == 0)).any()
+        for k in range(n_resamples if objective.data.in_memory else 0):
+            own = _standardized(dataset, counts[:, k]).statistics
+            loses_rank[k] = (varies & (arrays.to_host(own.std) == 0)).any()
         return loses_rank
-    # 1. Some rows usually show that all columns are linearly independent. The resamples
+    # 1. The rank in some rows, which is that in all rows for most designs. The models
     # of the first penalty come first.
-    n_labels = objective.n_models // (n_Cs * loses_rank.size)
-    data = objective.data.select(n_labels * np.arange(loses_rank.size))
-    n, q = data.max_sample_size, objective.output_size
+    count_of = arrays.to_host(objective.data.targets.count_of)
+    _, first = np.unique(count_of, return_index=True)
+    data = objective.data.select(first)
+    n = data.max_sample_size
     size = min(n, RANK_ROWS_PER_COLUMN * q)
     some = data.take_rows(np.arange(size) * n // max(1, size), data.dtype)
     Z = arrays.to_host(some.matrix.to_dense()).astype(np.float64)
-    Z = np.column_stack([Z, np.ones((len(Z), q - Z.shape[1]))])
-    _, weights = some.targets.block(slice(0, len(Z)), xp=objective.xp)
+    Z = np.column_stack([Z, np.ones((size, q - Z.shape[1]))])
+    _, weights = some.targets.block(slice(0, size), xp=objective.xp)
     has_weight = arrays.to_host(weights) > 0
-    grams = (Z[rows].T @ Z[rows] for rows in has_weight.T)
-    doubtful = np.flatnonzero([_rank(gram) < q for gram in grams])
-    if not doubtful.size:
+    tol = max(MIN_RESIDUAL, MIN_RESIDUAL_ROUNDINGS * objective.hessian_rounding)
+    ranks = np.asarray([_rank(Z[rows].T @ Z[rows], tol) for rows in has_weight.T])
+    if (ranks == q).all():
         return loses_rank
-    # 2. The others, by all rows.
-    rank = _rank(_gram(objective, data.select(doubtful[:1]).without_counts()))
-    for model in doubtful[:, None]:
-        loses_rank[model] = _rank(_gram(objective, data.select(model))) < rank
+    # 2. The rank in all rows, and of resamples that do not reach it.
+    one = np.zeros(1, dtype=np.int64)
+    rank = _rank(_gram(objective, data.select(one).without_counts()), tol)
+    for model in np.flatnonzero(ranks < rank)[:, None]:
+        loses_rank[model] = _rank(_gram(objective, data.select(model)), tol) < rank
     return loses_rank
 
 
 def _gram(objective: Objective, data: TrainingData) -> np.ndarray:
     """Return a multiple of the weighted Gram matrix of the columns of one model."""
     unpenalised = Penalty(objective.xp.zeros_like(objective.penalty.curvature[:1, ...]))
-    # The curvature at zero is the same in all rows, for any labels.
+    # Without an offset, the curvature at zero is the same in all rows, for any labels.
     binary = Objective(
-        data, LogisticLoss(), unpenalised, fit_intercept=objective.fit_intercept
+        data.with_targets(partial(replace, offset=None)),
+        LogisticLoss(),
+        unpenalised,
+        fit_intercept=objective.fit_intercept,
     )
     return binary.hessian_on_host(binary.zeros())
 
 
-def _rank(gram: np.ndarray) -> int:
+def _rank(gram: np.ndarray, tol: float) -> int:
     """Return the rank of a Gram matrix, by a Cholesky factorisation with pivoting."""
     diagonal = np.diagonal(gram)
     root = np.sqrt(np.where(diagonal > 0, diagonal, 1))
-    return int(lapack.dpstrf(gram / root / root[:, None], tol=RANK_TOL)[2])
+    return int(lapack.dpstrf(gram / root / root[:, None], tol=tol)[2])
 
 
 def _standardized(dataset: LabelledDataset, counts: np.ndarray) -> LabelledDataset:

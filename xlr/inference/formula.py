@@ -358,7 +358,8 @@ def _fitted_matrix(formula: Any, X: Any) -> Any:
     if not partitions:
         raise ValueError("All partitions of the table are empty.")
     by_partition, rows = zip(*partitions)
-    # The row has all levels of the dtype or the formula, in their order.
+    # The row has all levels of the dtype, in their order. Step 3 applies the levels of
+    # the formula.
     row = _model_matrix(formula, rows[0], keep_unused=True, C=_levels_only)
     states = row.model_spec.encoder_state
     for factor, (_, state) in states.items():
@@ -422,7 +423,7 @@ def _refuse_whole_columns(formula: Any) -> set[str]:
 
 def _names(spec: Any) -> set[str]:
     """Return the names and strings in a formula, except names of called functions."""
-    name = r"`([^`]*)`|'([^']*)'|(?<![\w.])([^\W\d]\w*)\b(?!\s*\()"
+    name = r"`([^`]*)`|\"([^\"]*)\"|'([^']*)'|(?<![\w.])([^\W\d]\w*)\b(?!\s*\()"
     return set(itertools.chain(*re.findall(name, _code(spec))))
 
 

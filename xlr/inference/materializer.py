@@ -46,8 +46,8 @@ class TableMaterializer(PandasMaterializer):
         is_number = factor.metadata.kind is Factor.Kind.NUMERICAL
         if is_number and not is_numeric_dtype(getattr(values, "dtype", float)):
             raise ValueError(
-                f"{name} has the type {values.dtype}: turn dates into numbers, such as "
-                "days since a date."
+                f"{name} has the type {values.dtype}: convert it to numbers, dates for "
+                "example to days since a date."
             )
         encoded = super()._encode_evaled_factor(factor, spec, drop_rows, reduced_rank)
         levels = spec.encoder_state[factor.expr][1].get("categories")

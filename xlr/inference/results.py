@@ -314,7 +314,9 @@ def likelihood_ratio_test(
                 )
     df = full.effective_df - restricted.effective_df
     # The order of two classes depends on the reference.
-    totals, full_totals = map(np.sort, (restricted.class_totals, full.class_totals))
+    totals, full_totals = (
+        fit.class_totals[:: fit._parameter_map.sign] for fit in (restricted, full)
+    )
     same = restricted.nobs == full.nobs and np.array_equal(totals, full_totals)
     statistic = 2 * (full.llf - restricted.llf)
     if same and df < 0:

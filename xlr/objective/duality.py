@@ -54,16 +54,16 @@ def duality_gap(objective: Objective, parameters: Array, at: Evaluation) -> Arra
     penalties*, section 3.
     """
     xp, ridge = objective.xp, objective.penalty.curvature
-    of_loss = at.gradient - objective.penalty_curvature * parameters
+    loss_gradient = at.gradient - objective.penalty_curvature * parameters
     shape = objective.n_models, objective.n_outputs, -1
-    gradient, of_intercept = objective.split(of_loss)
+    gradient, intercept_gradient = objective.split(loss_gradient)
     gradient = xp.reshape(gradient, shape)
-    of_intercept = xp.reshape(of_intercept, shape[:2])
+    intercept_gradient = xp.reshape(intercept_gradient, shape[:2])
 
     # 1. The entropy, and theta.
     penalty = objective.penalty.value(objective.coefficients(parameters), xp=xp)
-    entropy = at.value - penalty - xp.vecdot(parameters, of_loss)
-    theta = _mixing_share(objective, of_intercept)
+    entropy = at.value - penalty - xp.vecdot(parameters, loss_gradient)
+    theta = _mixing_share(objective, intercept_gradient)
     # 2. The interval of -g, and the conjugate of the penalty on it.
     rms = _root_mean_squares(objective)
     radius = theta[:, None, None] * rms
@@ -117,7 +117,7 @@ def _conjugate(
     return factor, xp.sum(xp.max(conjugate, axis=0), axis=(1, 2))
 
 
-def _mixing_share(objective: Objective, of_intercept: Array) -> Array:
+def _mixing_share(objective: Objective, intercept_gradient: Array) -> Array:
     r"""Return theta, with which each class sums to its weight: (n_models,).
 
     The gradient in the intercept of class k is :math:`d_k = p_k - y_k`, the difference
@@ -128,13 +128,15 @@ def _mixing_share(objective: Objective, of_intercept: Array) -> Array:
     """
     xp = objective.xp
     if not objective.fit_intercept:
-        return xp.zeros_like(of_intercept[:, 0])
+        return xp.zeros_like(intercept_gradient[:, 0])
     weights = objective.class_shares
-    if weights.shape[1] == 2 > of_intercept.shape[1]:
-        of_intercept = xp.concat([-of_intercept, of_intercept], axis=1)
-    predicted = weights + of_intercept
-    zeros = xp.zeros_like(of_intercept)
-    excess = xp.where(of_intercept > 0, of_intercept / predicted, zeros)
+    if weights.shape[1] == 2 > intercept_gradient.shape[1]:
+        intercept_gradient = xp.concat(
+            [-intercept_gradient, intercept_gradient], axis=1
+        )
+    predicted = weights + intercept_gradient
+    zeros = xp.zeros_like(intercept_gradient)
+    excess = xp.where(intercept_gradient > 0, intercept_gradient / predicted, zeros)
     return xp.max(excess, axis=1)
 
 

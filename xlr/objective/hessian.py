@@ -268,7 +268,7 @@ def bordered(gram: Array, margin: Array, corner: Array, *, xp: Namespace) -> Arr
 
 
 def softmax_hessian(gram: Array, n_outputs: int, *, xp: Namespace) -> Array:
-    r"""Return diag(h sum(h)) x zz' - hh' x zz' from its second part.
+    r"""Return the Hessian of the softmax from its second part, the Gram matrix.
 
     The block of class k is :math:`\sum_{l \ne k} h_k h_l z z^T`, the sum of its blocks
     with the other classes, which are summed directly: as a difference of

@@ -68,9 +68,10 @@ MAX_ESTIMATE_PRODUCTS = 200
 # little weight: 1e-3 took 627 iterations, 1e-8 takes 20.
 BOUNDED_NULL_SPACE_CURVATURE = 1e-8
 
-# Time of each further output in a pass, in products with X for a single one. Time of
-# the calls of a pass over little data, in multiply-adds.
+# Time of each further output in a pass, as a share of that of the first.
 OUTPUT_COST = 1 / 8
+
+# Time of the calls of a pass over little data, in multiply-adds.
 CALL_COST = 1e5
 
 # Minimum time of a Hessian, in iterations. On little data, it is the time of the calls
@@ -84,7 +85,7 @@ MAX_CHEAP_HESSIAN_PASSES = 4
 
 # Minimum number of rows per parameter for which resamples share a start: with fewer,
 # they differ too much.
-MIN_ROWS_PER_PARAMETER = 10
+MIN_ROWS_FOR_SHARED_START = 10
 
 # Minimum rows of a class in the intercepts of the null model. Folds, and Firth's fits,
 # may lack a class.
@@ -165,11 +166,8 @@ class Objective:
         self.fit_intercept = fit_intercept
         self.scaler = scaler
         self.term = term
-        self.xp, self.device, self.accumulation_dtype = (
-            data.xp,
-            data.device,
-            data.accumulation_dtype,
-        )
+        self.xp, self.device = data.xp, data.device
+        self.accumulation_dtype = data.accumulation_dtype
         self.n_samples, self.n_features = data.n_samples, data.n_features
         self.n_models, self.n_outputs = data.targets.n_models, loss.n_outputs
         self.n_columns = self.n_models * self.n_outputs
@@ -188,9 +186,9 @@ class Objective:
         )
         self.non_smooth: NonSmooth | None = None
         if penalty.non_smooth is not None:
-            of_intercept = 0.0, -np.inf, np.inf
-            arrays_ = map(self.per_parameter, penalty.non_smooth, of_intercept)
-            self.non_smooth = NonSmooth(*arrays_)
+            intercept_terms = 0.0, -np.inf, np.inf
+            values = map(self.per_parameter, penalty.non_smooth, intercept_terms)
+            self.non_smooth = NonSmooth(*values)
 
     # -- other models, rows, columns and penalties ------------------------------------
 
@@ -224,7 +222,7 @@ class Objective:
         return self._with(self.data, penalty, total_weight=self.total_weight)
 
     def select(self, models: np.ndarray) -> Objective:
-        """Return the objective of some models, by their indices on the host."""
+        """Return the objective of some models, by ascending indices on the host."""
         if models.shape[0] == self.n_models:
             return self
         weight = arrays.take(self.total_weight, models)
@@ -260,7 +258,7 @@ class Objective:
             or few rows per parameter.
         """
         targets: Targets = self.data.targets
-        too_few_rows = self.n_samples < MIN_ROWS_PER_PARAMETER * self.n_parameters
+        too_few_rows = self.n_samples < MIN_ROWS_FOR_SHARED_START * self.n_parameters
         if targets.resample_of is None or too_few_rows:
             return None
         _, first, model_of = np.unique(
@@ -297,10 +295,10 @@ class Objective:
         return self.xp.zeros(shape, dtype=self.accumulation_dtype, device=self.device)
 
     def null_parameters(self) -> Array:
-        """Return zero coefficients, and the intercepts that minimise F with them.
+        """Return zero coefficients, and the intercepts that minimise the mean loss.
 
-        They are the logits of the class shares. With an offset they would be sums over
-        the rows, and are zero instead.
+        They are the logits of the class shares, with at least MIN_CLASS_ROWS of each
+        class. With an offset there is no such formula, and they are zero.
         """
         if not self.fit_intercept or self.data.offset is not None:
             return self.zeros()
@@ -427,7 +425,7 @@ class Objective:
         new, gradient = self.penalty.value_and_gradient(coef, xp=self.xp)
         old, old_gradient = other.penalty.value_and_gradient(coef, xp=self.xp)
         change = self.per_parameter(gradient - old_gradient)
-        return Evaluation(at.value + new - old, at.gradient + change)
+        return Evaluation(at.value + (new - old), at.gradient + change)
 
     # -- penalty ----------------------------------------------------------------------
 
@@ -508,6 +506,8 @@ class Objective:
             return None
         logits, labels = intercept[None, :, None], xp.zeros_like(intercept)[None, :]
         curvature = self.loss.curvature(logits, labels, xp=xp).values[0, :, 0]
+        if not arrays.to_host(xp.all(curvature > 0)):  # the exponential underflows
+            return None
         return curvature / curvature[0]
 
     def hessian(self, parameters: Array, ratios: Array | None = None) -> BlockHessian:
@@ -715,9 +715,9 @@ class Objective:
             scaled = self.join(*self.scaler.gradient(*self.split(subgradient)))
         return self.xp.max(self.xp.abs(scaled), axis=1), subgradient
 
-    @cached_property
+    @property
     def class_shares(self) -> Array:
-        """Share of each class in the total weight: (n_models, n_classes)."""
+        """Return the share of each class in the total weight: (n_models, n_classes)."""
         weights = self.data.class_weights(max(2, self.n_outputs))
         return weights / self.total_weight[:, None]
 

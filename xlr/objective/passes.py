@@ -206,7 +206,6 @@ def squared_rows(block: Block, fit_intercept: bool) -> tuple[Array]:
 @arrays.compilable
 def offset_size(block: Block) -> tuple[Array]:
     """Return the weighted sum of the largest size of each row's offsets: (1,)."""
-    largest = block.xp.max(block.xp.abs(block.offset), axis=1, keepdims=True)
-    return (
-        block.xp.sum(largest * block.weights, axis=0, dtype=block.accumulation_dtype),
-    )
+    xp, dtype = block.xp, block.accumulation_dtype
+    largest = xp.max(xp.abs(block.offset), axis=1, keepdims=True)
+    return (xp.sum(largest * block.weights, axis=0, dtype=dtype),)

@@ -1,6 +1,6 @@
 """Layer 4: solvers, mathematics on quantities of the size of the parameters.
 
-A solver never sees X, y or the name of a library.
+A solver calls the methods of the objective. It reads no entry of X or y.
 """
 
 from __future__ import annotations

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-# The unit of time is a multiply-add in a product of X with few columns, which waits for
-# memory. Fixed time of a pass over the rows; speed-up of products of large matrices in
-# whole fits (data.matrix.GRAM_SPEEDUP is that of a block in the cache). On 90 simulated
-# data sets of 200 to 100,000 rows, the chosen solver takes 1.12 times as long as the
-# fastest on average, and with a speed-up of 10, 1.31 times (one core of an x86 server).
+# Times are in multiply-adds of a product of X with few columns, which waits for memory.
+
+# Fixed time of a pass over the rows.
 PASS_OVERHEAD = 1e5
+
+# Speed-up of products of large matrices in whole fits; data.matrix.GRAM_SPEEDUP is that
+# of a block in the cache. On 90 simulated data sets of 200 to 100,000 rows, the chosen
+# solver takes 1.12 times as long as the fastest on average, and with a speed-up of 10,
+# 1.31 times (one core of an x86 server).
 MATRIX_SPEEDUP = 4
 
 # Number of Hessian products in a Newton step by conjugate gradients, and the factor on
@@ -19,7 +22,7 @@ DIAGONAL_FACTOR = 4
 # rows per parameter: the first Hessians are those of samples, and each serves several
 # steps.
 HESSIAN_SHARE = 1 / 4
-MIN_ROWS_PER_PARAMETER = 80
+MIN_ROWS_FOR_SAMPLED_HESSIANS = 80
 
 # Maximum number of classes for which products in float32 make conjugate gradients the
 # faster: on 5,000 images of 10 classes they take 0.8 of the time of L-BFGS, and with 12
@@ -81,7 +84,8 @@ def choose(
     dense_costs = n_features, n_features**2 / (2 * MATRIX_SPEEDUP)
     product, gram = sparse_costs or dense_costs
     one_pass = PASS_OVERHEAD + 2 * n_samples * n_outputs * product
-    share = HESSIAN_SHARE if n_samples > MIN_ROWS_PER_PARAMETER * n_parameters else 1
+    is_sampled = n_samples > MIN_ROWS_FOR_SAMPLED_HESSIANS * n_parameters
+    share = HESSIAN_SHARE if is_sampled else 1
     # 1. A step with the full Hessian and its Cholesky factor.
     hessian = n_samples * share * n_outputs**2 * gram
     cholesky = one_pass + hessian + n_parameters**3 / (3 * MATRIX_SPEEDUP)

@@ -19,14 +19,19 @@ from xlr import arrays
 from xlr.arrays import Array
 from xlr.objective import Evaluation, Objective
 from xlr.solvers.batch import Batch
-from xlr.solvers.stopping import DEFAULT_SETTLE, NEGLIGIBLE_VALUE, Status, StoppingRule
+from xlr.solvers.stopping import (
+    DEFAULT_DECREASE_SHARE,
+    NEGLIGIBLE_VALUE,
+    Status,
+    StoppingRule,
+)
 from xlr.solvers.surrogate import Surrogate
 
 # Change of a logit up to which the curvature p (1 - p) of its row changes by a factor
 # of at most e^0.5.
-MAX_LOGIT_CHANGE = 0.5
+MAX_PREDICTED_LOGIT_CHANGE = 0.5
 
-# Upper limit of the machine epsilon of float64 (2.2e-16), below that of float32.
+# Threshold between the machine epsilons of float64 (2.2e-16) and float32 (1.2e-7).
 MAX_FLOAT64_ROUNDING = 1e-15
 
 
@@ -118,7 +123,8 @@ class Solution(NamedTuple):
     n_iter : ndarray of shape (n_models,)
         Iterations of each model.
     decrease : ndarray of shape (n_models,)
-        Predicted decrease of F by another step; inf where the gradient is above tol.
+        Last predicted decrease of F by another step; inf without a prediction, where no
+        model was within tol.
     """
 
     parameters: Array
@@ -159,7 +165,7 @@ def minimise(
     *,
     tol: float,
     max_iter: int,
-    settle: float = DEFAULT_SETTLE,
+    decrease_share: float = DEFAULT_DECREASE_SHARE,
     on_iteration: Callable[[Record, Array], bool | None] | None = None,
 ) -> Solution:
     """Run a solver until every model has ended.
@@ -172,9 +178,10 @@ def minimise(
     tol : float
         Bound on the optimality.
     max_iter : int
-    settle : float, default=1e-5
-        A model continues while the next step would lower F by more than ``settle``
-        times ``tol``, relative to F. With ``inf``, only the optimality decides.
+    decrease_share : float, default=1e-5
+        A model continues while the next step would lower F by more than
+        ``decrease_share`` times ``tol``, relative to F. With ``inf``, only the
+        optimality decides.
     on_iteration : callable, optional
         Function of the record and the parameters, called at the start and after each
         iteration. A true return value ends the fit.
@@ -187,7 +194,11 @@ def minimise(
     """
     started = perf_counter()
     rule = StoppingRule(
-        objective, solver.patience, tol=tol, settle=settle, max_iter=max_iter
+        objective,
+        solver.patience,
+        tol=tol,
+        decrease_share=decrease_share,
+        max_iter=max_iter,
     )
     batch, records, user_errstate = Batch(objective), [], np.geterr()
     last_parameters = None
@@ -227,10 +238,10 @@ def _decrease(
 ) -> np.ndarray:
     """Return the predicted decrease of F by the next step: (n_models,).
 
-    If the last step changed a logit by more than ``MAX_LOGIT_CHANGE``, as an outlier in
-    X can cause, the prediction is F itself: the row dominates the curvature, which has
-    changed too. In float32 rounding alone can change such logits, so the rule is for
-    float64.
+    If the last step changed a logit by more than ``MAX_PREDICTED_LOGIT_CHANGE``, as an
+    outlier in X can cause, the prediction is F itself: the row dominates the curvature,
+    which has changed too. In float32 rounding alone can change such logits, so the rule
+    is for float64.
     """
     decrease = arrays.to_host(solver.decrease(objective, state))
     if last_parameters is None or objective.rounding > MAX_FLOAT64_ROUNDING:
@@ -239,7 +250,7 @@ def _decrease(
         return decrease
     change = objective.largest_logits(state.parameters - last_parameters)
     value = state.diagnostics.value
-    is_unknown = (change > MAX_LOGIT_CHANGE) & (value > NEGLIGIBLE_VALUE)
+    is_unknown = (change > MAX_PREDICTED_LOGIT_CHANGE) & (value > NEGLIGIBLE_VALUE)
     return np.where(is_unknown, value, decrease)
 
 

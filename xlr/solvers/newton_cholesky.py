@@ -21,7 +21,7 @@ from xlr.solvers.steps import (
     try_step,
 )
 
-# Maximum number of line searches, by the first steps. Where some rows are separable
+# Number of first steps whose size may differ from 1. Where some rows are separable
 # there is no finite minimum, and longer steps overshoot for the other rows.
 MAX_LINE_SEARCHES = 4
 
@@ -114,7 +114,7 @@ class NewtonCholesky:
         w, at = state.parameters, state.at
         # 1. A new Hessian or factor, if the old one is too inaccurate. A line search
         # needs the Hessian of its start: its step size relies on F''(0) = -F'(0).
-        # Before the first step, none is needed.
+        # The first step uses the Hessian of the start.
         renew = np.zeros(objective.n_models, dtype=bool)
         if state.pairs:
             renew = needs_new_hessian(state, objective.hessian_cost)

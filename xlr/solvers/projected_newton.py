@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from scipy.linalg import norm
 
 from xlr.penalties import NonSmooth
 from xlr.solvers.quadratic import Quadratic
@@ -76,8 +75,9 @@ def minimise_quadratic(
 
     by a projected Newton method. Proximal gradient steps find the free coordinates, and
     a Newton step minimises over these. Every step stays within the bounds and decreases
-    the function, so the sets of free coordinates cannot cycle. The iteration ends where
-    no coordinate violates its KKT condition, or where rounding prevents a decrease.
+    the function, except for rounding, so the sets of free coordinates cannot cycle. The
+    iteration ends where no coordinate violates its KKT condition, or where rounding
+    prevents a decrease.
 
     Parameters
     ----------
@@ -194,7 +194,8 @@ def _projected_newton(problem: Problem, point: Point) -> tuple[Point, bool]:
             return new, bool(problem.free(new.u)[free].all())
     # A coordinate within rounding of its end becomes active without a decrease. The
     # next Newton step leaves it out.
-    is_rounding = norm(new.u - u, np.inf) <= COORDINATE_ROUNDING * norm(u, np.inf)
+    change = np.max(np.abs(new.u - u))
+    is_rounding = change <= COORDINATE_ROUNDING * np.max(np.abs(u))
     if is_rounding and not problem.free(new.u)[free].all():
         return new, False
     return point, True

@@ -86,8 +86,8 @@ def find_start(
     sample = objective.sample(size, seed)
     parameters = _nearly_minimised(solver, sample, start, seed)
     candidate = _or_null(objective, parameters)
-    # For new parameters, F of some model exceeded log k, even if none was replaced.
-    # The sample may lack a rare class, and is no surrogate.
+    # Other parameters: F of some model exceeds log k on all rows. The sample may lack a
+    # rare class, and is no surrogate.
     if candidate.parameters is not parameters:
         return candidate
     return candidate._replace(surrogate=Surrogate(sample))
@@ -103,10 +103,12 @@ def _or_null(objective: Objective, start: Array) -> Start:
     unchanged = Start(start, objective.value_and_gradient(start))
     value = unchanged.at.value
     # Upper bound on F of the null model without an offset, to within rounding.
-    limit = math.log(max(2, objective.n_outputs)) + objective.value_rounding
+    limit = math.log(max(2, objective.n_outputs)) * (1 + objective.value_rounding)
     if not (arrays.to_host(value) > limit).any():
         return unchanged
     null = objective.project(objective.null_parameters())
+    if not arrays.to_host(xp.any(null != start)):
+        return unchanged
     is_lower = (objective.value_and_gradient(null).value < value) & xp.isfinite(value)
     start = xp.where(is_lower[:, None], null, start)
     return Start(start, objective.value_and_gradient(start))
@@ -134,7 +136,7 @@ def _nearly_minimised(
         find_start(solver, objective, start, seed),
         tol=START_TOL,
         max_iter=MAX_START_ITERATIONS,
-        settle=math.inf,
+        decrease_share=math.inf,
         on_iteration=is_enough,
     )
     return solution.parameters

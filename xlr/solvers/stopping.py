@@ -12,18 +12,19 @@ from xlr.solvers.steps import Diagnostics
 
 # Share of tol * F by which the next step may lower F at the end of a fit. At the
 # default tol of 1e-6, F ends within 1e-10 of its minimum (test_extended_precision.py).
-DEFAULT_SETTLE = 1e-5
+DEFAULT_DECREASE_SHARE = 1e-5
 
-# Minimum of settle * tol, in rounding errors of one number.
-MIN_SETTLE_ROUNDINGS = 4
+# Minimum of decrease_share * tol, in rounding errors of one number.
+MIN_DECREASE_ROUNDINGS = 4
 
-# Minimum of F in settle * tol * F. Without a penalty, F may decrease towards 0: the
-# last steps on separable digits would take ten times as long as all others.
+# Minimum of F in decrease_share * tol * F. Without a penalty, F may decrease towards 0:
+# the last steps on separable digits would take ten times as long as all others.
 NEGLIGIBLE_VALUE = 1e-4
 
 # Smallest curvature along a step, relative to D of the damping term lambda D. An
-# undamped step then decreases F by at most 1 + lambda / MIN_CURVATURE times as much.
-MIN_CURVATURE = 1e-6
+# undamped step then decreases F by at most 1 + lambda / MIN_DAMPED_CURVATURE times as
+# much.
+MIN_DAMPED_CURVATURE = 1e-6
 
 
 class Status(Enum):
@@ -48,15 +49,15 @@ class StoppingRule:
     """The decision after each iteration, for each model.
 
     A model has converged under two conditions: its optimality is within ``tol``, and
-    the next step would lower F by at most ``settle`` times ``tol``, relative to F.
-    Where F is flat, a small gradient alone does not indicate a minimum.
+    the next step would lower F by at most ``decrease_share`` times ``tol``, relative to
+    F. Where F is flat, a small gradient alone does not indicate a minimum.
 
     Parameters
     ----------
     objective : Objective
     patience : float
         Iterations without progress that show the limit of the arithmetic.
-    tol, settle : float
+    tol, decrease_share : float
     max_iter : int
         As in :func:`~xlr.solvers.loop.minimise`.
 
@@ -66,7 +67,7 @@ class StoppingRule:
         None while the model runs.
     n_iter : ndarray of shape (n_models,)
     decrease : ndarray of shape (n_models,)
-        Predicted decrease of F by the next step, for models within ``tol``.
+        Last predicted decrease of F by the next step; inf without a prediction.
     running : ndarray of bool, of shape (n_models,)
     n_ended : int
     """
@@ -77,14 +78,16 @@ class StoppingRule:
         patience: float,
         *,
         tol: float,
-        settle: float,
+        decrease_share: float,
         max_iter: int,
     ) -> None:
         n_models, rounding = objective.n_models, objective.rounding
         self.status = np.full(n_models, None)
         self.n_iter = np.zeros(n_models, dtype=np.int32)
         self._tol = tol
-        self._max_decrease = max(tol * settle, MIN_SETTLE_ROUNDINGS * rounding)
+        self._max_decrease = max(
+            tol * decrease_share, MIN_DECREASE_ROUNDINGS * rounding
+        )
         self._patience = patience
         self._max_iter = max_iter
         self.decrease = np.full(n_models, math.inf)
@@ -116,7 +119,7 @@ class StoppingRule:
         limit = self._max_decrease * np.maximum(np.abs(now.value), NEGLIGIBLE_VALUE)
         # F is at least 0, so no step lowers it by more than F.
         damped = np.fmin(self.decrease, now.value)
-        undamped = self.decrease * (1 + now.damping / MIN_CURVATURE)
+        undamped = self.decrease * (1 + now.damping / MIN_DAMPED_CURVATURE)
         converged = flat & (np.fmin(undamped, now.value) <= limit)
         # The damping grows without bound while every step is rejected.
         converged |= flat & idle & (damped <= limit)

@@ -24,7 +24,7 @@ MAX_COPIED_SHARE = 0.75
 
 # Number of additional features in the working set of a path, for its next fits, as a
 # share of the needed ones. Without them, each new feature needs another copy and
-# Hessian, and the cell path of sparse_models takes almost three times as long.
+# Hessian, and the benchmark path of sparse_models takes almost three times as long.
 LIKELY_SHARE = 0.2
 
 # Maximum number of parameters for a Hessian on the host: 50 MB.
