@@ -315,9 +315,9 @@ def likelihood_ratio_test(
     df = full.effective_df - restricted.effective_df
     # The order of two classes depends on the reference.
     totals, full_totals = (
-        fit.class_totals[:: fit._parameter_map.sign] for fit in (restricted, full)
+        dict(zip(fit.classes, fit.class_totals)) for fit in (restricted, full)
     )
-    same = restricted.nobs == full.nobs and np.array_equal(totals, full_totals)
+    same = restricted.nobs == full.nobs and totals == full_totals
     statistic = 2 * (full.llf - restricted.llf)
     if same and df < 0:
         raise ValueError(

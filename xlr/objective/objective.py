@@ -87,9 +87,8 @@ MAX_CHEAP_HESSIAN_PASSES = 4
 # they differ too much.
 MIN_ROWS_FOR_SHARED_START = 10
 
-# Minimum rows of a class in the intercepts of the null model. Folds, and Firth's fits,
-# may lack a class.
-MIN_CLASS_ROWS = 0.5
+# Rows added to each class for the intercepts of the null model.
+ADDED_ROWS = 0.5
 
 
 class Evaluation(NamedTuple):
@@ -295,15 +294,16 @@ class Objective:
         return self.xp.zeros(shape, dtype=self.accumulation_dtype, device=self.device)
 
     def null_parameters(self) -> Array:
-        """Return zero coefficients, and the intercepts that minimise the mean loss.
+        """Return zero coefficients, and intercepts that nearly minimise the mean loss.
 
-        They are the logits of the class shares, with at least MIN_CLASS_ROWS of each
-        class. With an offset there is no such formula, and they are zero.
+        They are the empirical logits of the classes, finite also for a class without
+        rows (Haldane 1956, *The estimation and significance of the logarithm of a ratio
+        of frequencies*). With an offset there is no such formula, and they are zero.
         """
         if not self.fit_intercept or self.data.offset is not None:
             return self.zeros()
-        xp, least = self.xp, MIN_CLASS_ROWS / self.n_samples
-        logits = xp.log(arrays.clip(self.class_shares, least, None, xp=xp))
+        xp, n_classes = self.xp, max(2, self.n_outputs)
+        logits = xp.log(self.data.class_weights(n_classes) + ADDED_ROWS)
         if self.n_outputs == 1:
             logits = logits[:, 1:] - logits[:, :1]
         coef, _ = self.split(self.zeros())
