@@ -204,7 +204,8 @@ def without_outliers(matrix: Matrix, statistics: ColumnStatistics) -> ColumnStat
     if n_samples == 1 or SAMPLED_ROWS * n_features > MAX_SAMPLED_ENTRIES:
         return statistics
     # 1. Columns that may have outliers, by a few rows.
-    mean, std = arrays.to_host(xp.stack([statistics.mean, statistics.std]))
+    both = arrays.to_host(xp.concat([statistics.mean, statistics.std]))
+    mean, std = both.reshape(2, -1)
     _, gap, n_gaps = _gap_statistics(matrix, SAMPLED_ROWS)
     is_outlying = (std > MIN_OUTLIER_RATIO * gap * n_gaps) & (gap > 0)
     if not (is_outlying | (n_gaps < MIN_GAPS)).any():

@@ -60,11 +60,10 @@ def _class_sums(block: Block, n_classes: int) -> tuple[Array]:
         shares = [y[:, k : k + 1] for k in range(n_classes)]
     else:
         shares = [xp.astype(y == k, block.weights.dtype) for k in range(n_classes)]
-    sums = [
-        xp.sum(block.weights * share, axis=0, dtype=block.accumulation_dtype)
-        for share in shares
-    ]
-    return (xp.stack(sums, axis=1),)
+    dtype = block.accumulation_dtype
+    sums = [xp.sum(block.weights * share, axis=0, dtype=dtype) for share in shares]
+    # A stack takes three times as long in NumPy.
+    return (xp.concat([each[:, None] for each in sums], axis=1),)
 
 
 class TrainingData:

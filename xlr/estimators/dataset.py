@@ -147,7 +147,8 @@ class Dataset:
     @property
     def column_mean_std(self) -> Array:
         """Return mean and standard deviation of the columns of X: (2, n_features)."""
-        return self.features.xp.stack([self.scaler.mean, self.scaler.std])
+        xp = self.features.xp
+        return xp.reshape(xp.concat([self.scaler.mean, self.scaler.std]), (2, -1))
 
     def warn_of_far_columns(self) -> None:
         """Warn about columns whose coefficients float32 rounds too much."""

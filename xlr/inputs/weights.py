@@ -77,17 +77,17 @@ def class_totals(
     ValueError
         If weights are negative or not finite.
     """
-    xp = arrays.namespace(weights)
-    # A sum is NaN or infinite if a weight is: one transfer shows all errors.
-    sums = [xp.sum(weights)]
     if isinstance(codes, np.ndarray):  # a third of the time of products
-        sums = list(np.bincount(codes, weights, minlength=n_classes))
-    elif codes is not None:
-        dtype = weights.dtype
-        sums = [weights @ xp.astype(codes == k, dtype) for k in range(n_classes)]
-    numbers = arrays.to_host(xp.stack([*sums, xp.min(weights)])).astype(np.float64)
-    totals, smallest = numbers[:-1], numbers[-1]
-    if not np.isfinite(totals).all():
+        totals: np.ndarray = np.bincount(codes, weights, minlength=n_classes)
+        smallest = weights.min()
+    else:
+        xp, dtype = arrays.namespace(weights), weights.dtype
+        sums = [xp.sum(weights)]
+        if codes is not None:
+            sums = [weights @ xp.astype(codes == k, dtype) for k in range(n_classes)]
+        numbers = arrays.to_host(xp.stack([*sums, xp.min(weights)])).astype(np.float64)
+        totals, smallest = numbers[:-1], numbers[-1]
+    if not np.isfinite(totals).all():  # a sum is NaN or infinite if a weight is
         raise ValueError(NOT_FINITE)
     if smallest < 0:
         raise ValueError(
