@@ -46,7 +46,7 @@ def test_start_with_f_above_f_at_zero_is_replaced_by_the_null_model(solver, boun
     model = xlr.LogisticRegression(solver=solver, **bounds)
     model.fit(X, y, coef_init=start)
     null_value = entropy(np.bincount(y) / len(y))
-    assert model.history_["objective"][0] == pytest.approx(null_value, rel=1e-4)
+    assert model.history_["objective"][0] == pytest.approx(null_value)
 
 
 def test_far_start_of_one_model_keeps_the_starts_of_others():
@@ -56,7 +56,7 @@ def test_far_start_of_one_model_keeps_the_starts_of_others():
     model.fit(X, LABELS, coef_init=start)
     at_start = model.history_["objective"][0]
     share = np.mean(LABELS == 1)
-    assert at_start[1] == pytest.approx(entropy([share, 1 - share]), rel=1e-4)
+    assert at_start[1] == pytest.approx(entropy([share, 1 - share]))
     assert (at_start[[0, 2]] < 0.69).all()  # below log(2)
 
 

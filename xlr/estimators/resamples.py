@@ -129,36 +129,28 @@ def fit_resamples(
     coef = np.full((*shape, *dataset.coef_shape), np.nan)
     intercept = np.full((*shape, dataset.n_logits), np.nan)
 
-    has_warned = False
-
-    def fit(members: np.ndarray, rows: LabelledDataset, is_checked: bool) -> str:
-        nonlocal has_warned
+    def fittings_of(members: np.ndarray, rows: LabelledDataset) -> list[Fitting]:
+        """Return the fits of some resamples with the same classes, per l1_ratio."""
         pattern = has_class[members[0]]
         # With chunks, each new spec stores a copy of the targets on the workers.
         spec = rows.spec if pattern.all() else rows.spec_of(kept=kept[pattern])
         spec = spec.resampled(spec.data.place_rows(counts[:, members]), Cs.size)
-        by_label = Cs.size, members.size, -1
         C: Any = float(Cs[0])
         if Cs.size > 1:
             C = np.repeat(Cs[order], spec.data.targets.n_models // Cs.size)
             C = features.place(C, features.accumulation_dtype)
-        fittings = [
+        return [
             Fitting(estimator, rows, spec, C=C, l1_ratio=float(l1_ratio))
             for l1_ratio in l1_ratios
         ]
-        if not is_checked and any(map(_is_weak, fittings)):
-            own = counts[:, members]
-            alone = _loses_rank(fittings[0].problem.objective, dataset, own)
-            for k in members[alone]:
-                fit(np.asarray([k]), _standardized(dataset, counts[:, k]), True)
-            if alone.all():
-                return fittings[0].solver_name
-            if alone.any():
-                return fit(members[~alone], dataset, True)
+
+    def fit(members: np.ndarray, fittings: list[Fitting], warns: bool = True) -> bool:
+        """Run the fits and store their models; return whether all have an optimum."""
+        by_label, have_optimum = (Cs.size, members.size, -1), True
         for j, fitting in enumerate(fittings):
             solution = fitting.run(n_steps=Cs.size)
-            if members.size > 1 or not has_warned:  # tests take long for many fits
-                has_warned |= not fitting.check_convergence(solution)
+            if warns:
+                have_optimum &= fitting.check_convergence(solution)
             index = members, j, order[:, None]
             n_iter[index] = solution.n_iter.reshape(by_label).max(axis=2)
             converged[index] = solution.converged.reshape(by_label).all(axis=2)
@@ -166,10 +158,23 @@ def fit_resamples(
             w, b, rest = map(arrays.to_host, fitted.values())
             coef[index] = w.reshape(*by_label[:2], *dataset.coef_shape)
             intercept[index] = (b + rest).reshape(by_label)
-        return fitting.solver_name
+        return have_optimum
 
     for i in range(len(patterns)):
-        solver = fit(usable[pattern_of.reshape(-1) == i], dataset, False)
+        members, warns = usable[pattern_of.reshape(-1) == i], True
+        fittings = fittings_of(members, dataset)
+        solver = fittings[-1].solver_name
+        if any(map(_is_weak, fittings)):
+            objective = fittings[0].problem.objective
+            alone = _loses_rank(objective, dataset, counts[:, members])
+            for k in members[alone, None]:
+                own = _standardized(dataset, counts[:, k[0]])
+                # The first without an optimum warns: a test takes long.
+                warns &= fit(k, fittings_of(k, own), warns)
+            if alone.any():
+                members = members[~alone]
+                fittings = fittings_of(members, dataset) if members.size else []
+        fit(members, fittings)
     return ResampledModels(coef, intercept, n_iter, converged, usable, solver)
 
 

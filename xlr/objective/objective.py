@@ -87,8 +87,8 @@ MAX_CHEAP_HESSIAN_PASSES = 4
 # they differ too much.
 MIN_ROWS_FOR_SHARED_START = 10
 
-# Rows added to each class for the intercepts of the null model.
-ADDED_ROWS = 0.5
+# Share added to each class for the intercepts of the null model.
+ADDED_SHARE = 1e-9
 
 
 class Evaluation(NamedTuple):
@@ -296,14 +296,13 @@ class Objective:
     def null_parameters(self) -> Array:
         """Return zero coefficients, and intercepts that nearly minimise the mean loss.
 
-        They are the empirical logits of the classes, finite also for a class without
-        rows (Haldane 1956, *The estimation and significance of the logarithm of a ratio
-        of frequencies*). With an offset there is no such formula, and they are zero.
+        They are the logits of the class shares, made finite for a class without weight.
+        With an offset there is no such formula, and they are zero.
         """
         if not self.fit_intercept or self.data.offset is not None:
             return self.zeros()
-        xp, n_classes = self.xp, max(2, self.n_outputs)
-        logits = xp.log(self.data.class_weights(n_classes) + ADDED_ROWS)
+        xp = self.xp
+        logits = xp.log(self.class_shares + ADDED_SHARE)
         if self.n_outputs == 1:
             logits = logits[:, 1:] - logits[:, :1]
         coef, _ = self.split(self.zeros())
