@@ -250,7 +250,8 @@ def _as_part(part: Any) -> Matrix:
         )
     if is_sparse:
         part = canonical(part.tocsr())
-        part = part.astype(arrays.floating_dtype(part.data, xp=xp), copy=False)
+        dtype = arrays.floating_dtype(part.data, xp=xp)
+        part = part if part.dtype == dtype else part.astype(dtype)
     return as_matrix(part)
 
 
