@@ -52,6 +52,14 @@ class ChiSquaredTest(NamedTuple):
         return cls.of(statistic if statistic.ndim else float(statistic), df)
 
 
+def check_in_memory(name: str, rows: Any) -> None:
+    """Raise TypeError for rows of Dask."""
+    if arrays.is_dask(rows):
+        raise TypeError(
+            f"{name} needs rows in memory. Those of Dask are not: pass X.compute()."
+        )
+
+
 class FittedResults:
     """Estimates of a fit, their standard errors, and its training data.
 
@@ -160,13 +168,6 @@ class FittedResults:
             )
         with arrays.current_device(self._data.parameters), arrays.quiet():
             yield self._data
-
-    def _check_in_memory(self, name: str, rows: Any) -> None:
-        """Raise TypeError for rows of Dask."""
-        if arrays.is_dask(rows):
-            raise TypeError(
-                f"{name} needs rows in memory. Those of Dask are not: pass X.compute()."
-            )
 
     def _by_equation(self, values: np.ndarray) -> np.ndarray:
         """Return values of all equations, (n,), in the shape of ``params``."""

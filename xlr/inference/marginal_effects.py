@@ -12,7 +12,7 @@ from xlr.arrays import Array, Namespace
 from xlr.data import Block, DenseMatrix, Targets, TrainingData
 from xlr.estimators.dataset import loss_of
 from xlr.functions import log_sigmoid, log_softmax, sigmoid, softmax
-from xlr.inference.fitted_results import FittedResults
+from xlr.inference.fitted_results import FittedResults, check_in_memory
 from xlr.inference.table import Table, wald_columns
 from xlr.inputs.features import read_features
 from xlr.inputs.parameters import check_option
@@ -130,7 +130,7 @@ class MarginalEffects(FittedResults):
         They are on the host, except the training data.
         """
         if not isinstance(at, str):
-            self._check_in_memory("get_margeff(at=...)", at)
+            check_in_memory("get_margeff(at=...)", at)
             features = read_features(self._reader, at, reset=False)
             rows = arrays.to_host(features.matrix.to_dense()).astype(np.float64)
         elif at == "zero":

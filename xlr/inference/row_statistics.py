@@ -17,7 +17,11 @@ from xlr.data import Block
 from xlr.functions import log_sigmoid, log_softmax, sigmoid, softmax
 from xlr.inference.covariance import square_root
 from xlr.inference.fitted_data import FittedData
-from xlr.inference.fitted_results import ChiSquaredTest, FittedResults
+from xlr.inference.fitted_results import (
+    ChiSquaredTest,
+    FittedResults,
+    check_in_memory,
+)
 from xlr.inputs.parameters import check_option, check_parameters
 from xlr.losses import Loss
 from xlr.objective import passes
@@ -433,7 +437,7 @@ class RowStatistics(FittedResults):
             If X has other features than the fit, or anything is not finite.
         """
         check_parameters({"alpha": alpha})
-        self._check_in_memory("predict_interval", X)
+        check_in_memory("predict_interval", X)
         reader = copy.copy(self._reader)
         reader._has_offset = False  # the logits of the root have no offset
         eta = reader.decision_function(X, offset)
