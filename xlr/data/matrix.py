@@ -58,15 +58,10 @@ class Scaler:
         xp : namespace
         """
         smallest = 4 * float(xp.finfo(dtype).smallest_normal)
-        scale = arrays.clip(std, smallest, None, xp=xp)
+        scale = xp.maximum(std, xp.full_like(std, smallest))
         scale = xp.where(std > 0, scale, xp.ones_like(std))
         mean = xp.astype(xp.astype(mean, dtype), scale.dtype)
         return cls(mean, scale, xp.astype(std > 0, scale.dtype))
-
-    @property
-    def std(self) -> Array:
-        """Return the standard deviations of the columns: zero for constant columns."""
-        return self.scale * self.varies
 
     def to_standardized(self, coef: Array, intercept: Array) -> tuple[Array, Array]:
         """Map (w, b) to (v, c); shapes (n_columns, n_features) and (n_columns,)."""
@@ -173,6 +168,13 @@ def is_matrix(X: Any) -> bool:
     return hasattr(type(X), "transpose_matvec")
 
 
+def fits_block(matrix: Matrix) -> bool:
+    """Return whether all rows of a matrix, as a dense array, fit into one block."""
+    n_rows, n_columns = matrix.shape
+    size = matrix.xp.finfo(matrix.dtype).bits // 8
+    return n_rows * n_columns * size <= arrays.block_bytes(matrix.stored)
+
+
 @arrays.pytree("stored")
 class DenseMatrix:
     """A dense array as a :class:`Matrix`.
@@ -268,7 +270,7 @@ class DenseMatrix:
         each product.
         """
         matrix = StandardizedMatrix(self, scaler)
-        return matrix if len(self.row_slices(1, 1, 1)) > 1 else matrix.explicit()
+        return matrix.explicit() if fits_block(self) else matrix
 
     def to_dense(self) -> Array:
         """Return the array in the dtype of the products."""

@@ -17,6 +17,7 @@ from xlr.data.matrix import (
     Matrix,
     Scaler,
     StandardizedMatrix,
+    fits_block,
     is_matrix,
 )
 from xlr.data.sparse_matrix import (
@@ -186,8 +187,7 @@ class SplitMatrix:
 
         It is a dense copy if one block holds all rows: products then take fewer calls.
         """
-        size = self.xp.finfo(self.dtype).bits // 8
-        if self.shape[0] * self.shape[1] * size <= arrays.block_bytes(self.stored):
+        if fits_block(self):
             return DenseMatrix(self.to_dense(), xp=self.xp).standardized(scaler)
         parts = []
         for part, start, end in self._column_ranges():

@@ -120,11 +120,6 @@ class TrainingData:
         self._compiles = arrays.compiles(self.xp)
 
     @property
-    def offset(self) -> Array | None:
-        """Return the offset of the logits, (n_samples, n_outputs)."""
-        return self.targets.offset
-
-    @property
     def product_cost(self) -> float:
         """Return the time of a product with a vector, in dense multiply-adds."""
         return self.n_samples * self.matrix.product_cost

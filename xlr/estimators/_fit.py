@@ -22,7 +22,7 @@ from xlr.inputs.parameters import (
     check_solver_for,
     random_seed,
 )
-from xlr.objective import Separation, pays_in_float32
+from xlr.objective import pays_in_float32
 from xlr.solvers import (
     SOLVERS,
     PathPoint,
@@ -81,8 +81,9 @@ def set_fitted(estimator: Any, attributes: dict[str, Any]) -> None:
     interrupted changes nothing.
     """
     # An array sets neither: those of an earlier fit to a table must not remain.
-    removed = "feature_names_in_", "_encoder"
-    kept = {k: v for k, v in vars(estimator).items() if k not in removed}
+    kept = dict(vars(estimator))
+    kept.pop("feature_names_in_", None)
+    kept.pop("_encoder", None)
     estimator.__dict__ = kept | attributes
 
 
@@ -266,8 +267,8 @@ class Fitting:
             **self.prediction_attributes(input_attributes, solution.parameters),
         }
 
-    def _separations(self, solution: Solution | PathPoint) -> dict[int, Separation]:
-        """Return the separations of the models, by their indices.
+    def warn_of_separation(self, solution: Solution | PathPoint) -> Collection[int]:
+        """Warn about models without a finite estimate, and return their indices.
 
         There are none if everything is penalised. Among many models, at most MAX_TESTED
         with large logits are tested.
@@ -275,23 +276,18 @@ class Fitting:
         objective = self.problem.objective
         one_class = objective.loss.shift_invariant and objective.n_outputs == 1
         if not self._may_diverge or one_class:
-            return {}
-        models = np.arange(objective.n_models)
-        if models.size > 1:
+            return ()
+        n_models, separations = objective.n_models, {}
+        models = np.arange(n_models)
+        if n_models > 1:
             size = objective.largest_logits(solution.parameters)
             largest = np.argsort(-size, kind="stable")[:MAX_TESTED]
             models = np.sort(largest[size[largest] > MIN_TESTED_LOGIT])
         gradients = arrays.to_host(solution.at.gradient).astype(np.float64)
-        separations = {
-            int(k): self.problem.separation(solution.parameters, gradients[k], k)
-            for k in models
-        }
-        return {k: each for k, each in separations.items() if each is not None}
-
-    def warn_of_separation(self, solution: Solution | PathPoint) -> Collection[int]:
-        """Warn about models without a finite estimate, and return their indices."""
-        n_models = self.problem.objective.n_models
-        separations = self._separations(solution)
+        for k in models.tolist():
+            found = self.problem.separation(solution.parameters, gradients[k], k)
+            if found is not None:
+                separations[k] = found
         if separations:
             names = self._dataset.features.column_names
             first = next(iter(separations.values()))

@@ -147,8 +147,9 @@ class Dataset:
     @property
     def column_mean_std(self) -> Array:
         """Return mean and standard deviation of the columns of X: (2, n_features)."""
-        xp = self.features.xp
-        return xp.reshape(xp.concat([self.scaler.mean, self.scaler.std]), (2, -1))
+        xp, scaler = self.features.xp, self.scaler
+        std = scaler.scale * scaler.varies
+        return xp.reshape(xp.concat([scaler.mean, std]), (2, -1))
 
     def warn_of_far_columns(self) -> None:
         """Warn about columns whose coefficients float32 rounds too much."""
@@ -425,7 +426,8 @@ def read_dataset(
                 "An offset belongs to the logits of one model, and multi_class='ovr' "
                 "fits one model for each class. Use multi_class='multinomial'."
             )
-        check_offset_columns(labelled_data.offset, loss_of(totals.shape[0]).n_outputs)
+        n_logits = loss_of(totals.shape[0]).n_outputs
+        check_offset_columns(labelled_data.targets.offset, n_logits)
     if isinstance(y, SoftLabels):
         _check_soft_labels(estimator, weights, taken=takes_soft_labels)
     mean_weight = float((totals * weights.factors).sum() / labelled_data.n_samples)

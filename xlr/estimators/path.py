@@ -311,7 +311,7 @@ def _summary(point: PathPoint) -> tuple[Any, ...]:
 def _null_loss(null: PathPoint) -> float:
     """Return the mean loss of the null model."""
     objective = null.objective
-    if objective.data.offset is not None:
+    if objective.data.targets.offset is not None:
         return float(arrays.to_host(null.at.value)[0])
     if not objective.fit_intercept:
         return math.log(max(2, objective.n_outputs))

@@ -93,7 +93,7 @@ class FittedResults:
         sign = parameter_map.sign  # of two classes, the reference comes first
         self._reader.coef_ = sign * coef[0]
         self._reader.intercept_ = sign * intercept[0]
-        self._reader._has_offset = data.objective.data.offset is not None
+        self._reader._has_offset = data.objective.data.targets.offset is not None
         self.is_penalised, self.is_firth = data.is_penalised, data.is_firth
         self.class_totals = data.class_totals[::sign]
         self.classes = [*map(str, arrays.to_host(data.dataset.classes)[::sign])]

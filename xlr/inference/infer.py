@@ -273,7 +273,7 @@ def _null_log_likelihood(data: FittedData) -> float:
     objective = data.objective
     null = np.zeros(objective.n_parameters)
     if objective.fit_intercept:
-        if not data.is_firth and objective.data.offset is None:
+        if not data.is_firth and objective.data.targets.offset is None:
             shares = data.class_totals / data.total_weight
             return float(data.class_totals @ np.log(shares))
         is_coef = np.arange(null.size) % objective.output_size < objective.n_features

@@ -125,11 +125,12 @@ def _classes_and_codes(y: Array, *, xp: Namespace) -> tuple[Array, Array]:
     1,000 labels are therefore compared with all labels before a sort. The host sorts
     for libraries without data-dependent shapes.
     """
-    capabilities = xp.__array_namespace_info__().capabilities()
-    host = arrays.numpy_view(y)
-    if not capabilities["data-dependent shapes"] or host is not y:
-        classes, codes = _classes_and_codes(arrays.to_host(y), xp=numpy_namespace)
-        return arrays.move_like(classes, y, y.dtype), codes
+    if xp is not numpy_namespace:
+        capabilities = xp.__array_namespace_info__().capabilities()
+        host = arrays.numpy_view(y)
+        if not capabilities["data-dependent shapes"] or host is not y:
+            classes, codes = _classes_and_codes(arrays.to_host(y), xp=numpy_namespace)
+            return arrays.move_like(classes, y, y.dtype), codes
     if y.shape[0] > 10_000 and xp.isdtype(y.dtype, ("integral", "real floating")):
         classes = xp.sort(xp.unique_values(y[:1000]))
         if classes.shape[0] <= 16:

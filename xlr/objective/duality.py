@@ -77,7 +77,7 @@ def duality_gap(objective: Objective, parameters: Array, at: Evaluation) -> Arra
         factor, conjugate = _conjugate(ends, ridge, objective.penalty.non_smooth, xp=xp)
     # 3. The gap. F is at least zero (c = 0), also where the dual is NaN.
     dual = factor * (1 - theta) * entropy - conjugate
-    if objective.data.offset is not None:
+    if objective.data.targets.offset is not None:
         # Upper bound of the mean of |o.(p - q)| for probabilities p, q.
         (offset,) = objective.data.map_reduce(passes.offset_size, reads_rows=False)
         dual = dual - factor * theta * 2 * offset / objective.total_weight

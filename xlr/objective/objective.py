@@ -299,15 +299,18 @@ class Objective:
         They are the logits of the class shares, made finite for a class without weight.
         With an offset there is no such formula, and they are zero.
         """
-        if not self.fit_intercept or self.data.offset is not None:
+        if not self.fit_intercept or self.data.targets.offset is not None:
             return self.zeros()
         xp = self.xp
         logits = xp.log(self.class_shares + ADDED_SHARE)
-        if self.n_outputs == 1:
-            logits = logits[:, 1:] - logits[:, :1]
-        coef, _ = self.split(self.zeros())
-        parameters = self.join(coef, xp.reshape(logits, (-1,)))
-        return self.centred_over_classes(parameters)
+        # The first of two classes has the logit 0; those of more classes sum to 0.
+        origin = logits[:, :1]
+        if self.n_outputs > 1:
+            origin = xp.mean(logits, axis=1, keepdims=True)
+        intercept = (logits - origin)[:, -self.n_outputs :]
+        shape = self.n_columns, self.n_features
+        coef = xp.zeros(shape, dtype=self.accumulation_dtype, device=self.device)
+        return self.join(coef, xp.reshape(intercept, (-1,)))
 
     def project(self, parameters: Array) -> Array:
         """Return the nearest parameters within the bounds."""
@@ -500,7 +503,7 @@ class Objective:
         if arrays.to_host(xp.all(parameters == parameters[:1, :])):
             return xp.ones_like(parameters[:, 0])
         coef, intercept = self.split(parameters)
-        may_be_null = self.n_outputs == 1 and self.data.offset is None
+        may_be_null = self.n_outputs == 1 and self.data.targets.offset is None
         if not may_be_null or arrays.to_host(xp.any(coef != 0)):
             return None
         logits, labels = intercept[None, :, None], xp.zeros_like(intercept)[None, :]
@@ -708,7 +711,9 @@ class Objective:
         The optimality is the max-norm of the subgradient in standardized units.
         ``gradient`` is that of the smooth part.
         """
-        subgradient = self.minimum_norm_subgradient(parameters, gradient)
+        subgradient = gradient
+        if self.non_smooth is not None:
+            subgradient = self.minimum_norm_subgradient(parameters, gradient)
         scaled = subgradient
         if self.scaler is not None:
             scaled = self.join(*self.scaler.gradient(*self.split(subgradient)))
