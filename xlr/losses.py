@@ -135,8 +135,9 @@ class LogisticLoss:
         sign = 1 - 2 * targets[..., None]
         t = sign * logits
         size = xp.abs(t)
-        decay, rise = xp.exp(-size), xp.exp(0.5 * (t - size))
-        value = xp.log1p(decay) + 0.5 * (t + size)
+        low = 0.5 * (t - size)  # min(t, 0)
+        decay, rise = xp.exp(-size), xp.exp(low)
+        value = xp.log1p(decay) + (t - low)
         return value[..., 0], sign * (rise / (1 + decay))
 
     def curvature(self, logits: Array, targets: Array, *, xp: Namespace) -> Curvature:
