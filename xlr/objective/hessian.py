@@ -288,5 +288,4 @@ def softmax_hessian(gram: Array, n_outputs: int, *, xp: Namespace) -> Array:
     is_own = identity[None, :, None, :, None]
     others = by_class * (1 - is_own)
     own = xp.sum(others, axis=3)
-    own = (own + xp.matrix_transpose(own)) / 2  # rounding breaks the symmetry
     return xp.reshape(own[:, :, :, None, :] * is_own - others, gram.shape)

@@ -609,10 +609,8 @@ class Objective:
         xp, n, k, q = self.xp, self.n_models, self.n_outputs, self.output_size
         diagonal = xp.reshape(xp.linalg.diagonal(matrix), (n, k, q))
         delta = xp.sum(diagonal, axis=1) / k**2
-        rounding = self.accumulation_rounding * xp.max(delta, axis=1, keepdims=True)
-        delta = xp.maximum(delta, rounding)[:, None, None, None, :]
         identity = xp.eye(q, dtype=matrix.dtype, device=self.device)
-        added = identity[:, None, :] * delta  # (n, 1, q, 1, q)
+        added = identity[:, None, :] * delta[:, None, None, None, :]  # (n, 1, q, 1, q)
         if self.non_smooth is not None:
             unrestricted, _, bounds_alone = self._restrictions
             u = xp.astype(unrestricted, added.dtype)
