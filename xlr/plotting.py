@@ -21,7 +21,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from xlr import arrays
 from xlr.arrays import Array
-from xlr.text import listed, printable, quoted, term_of
+from xlr.text import listed, printable, quoted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -311,6 +311,8 @@ class CoefficientPathDisplay(Display):
         Number of non-zero coefficients.
     names : list of str, default=None
         Names of the features; None for their numbers.
+    terms : list of str, default=()
+        Term of each feature: the category of a level. Their names by default.
     references : list of str, default=()
         Names of the levels that the other levels of their categories compare with.
 
@@ -339,6 +341,7 @@ class CoefficientPathDisplay(Display):
     df: np.ndarray
     _: KW_ONLY
     names: list[str] | None = None
+    terms: Sequence[str] = ()
     references: Sequence[str] = ()
 
     @classmethod
@@ -372,19 +375,30 @@ class CoefficientPathDisplay(Display):
                 f"got {quoted(column)}."
             )
         coefs = coefs[:, column, :]
-        names = None if path.feature_names is None else list(path.feature_names)
-        df = np.count_nonzero(coefs, axis=1)
-        display = cls(path.Cs, coefs, df, names=names, references=path.references)
+        display = cls(
+            path.Cs,
+            coefs,
+            np.count_nonzero(coefs, axis=1),
+            names=None if path.feature_names is None else list(path.feature_names),
+            terms=() if path.feature_names is None else path.terms,
+            references=path.references,
+        )
         return display.plot(**kwargs)
 
     def _draw(self, ax: Axes, *, n_labels: int = 8, **kwargs: Any) -> None:
         present = np.nonzero((self.coefs != 0).any(axis=0))[0]
         first = (self.coefs[:, present] != 0).argmax(axis=0)
         names = self.names or [f"feature {j}" for j in range(self.coefs.shape[1])]
+        term_of = self.terms or names
         terms: dict[str, list[int]] = {}  # the levels of a category are one term
         for j in present[np.argsort(first, kind="stable")]:
-            terms.setdefault(term_of(names[j]), []).append(j)
-        references = {term_of(name): name for name in self.references}
+            terms.setdefault(term_of[j], []).append(j)
+        references = {
+            term: name
+            for name in self.references
+            for term in terms
+            if name.startswith(f"{term}[")
+        }
         self.lines_ = []
         for rank, (term, levels) in enumerate(terms.items()):
             is_named = rank < n_labels

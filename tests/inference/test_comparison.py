@@ -40,6 +40,19 @@ def test_likelihood_ratio_test_agrees_with_statsmodels(data, kind):
     np.testing.assert_allclose(found.pvalue, stats.chi2.sf(statistic, df), rtol=1e-6)
 
 
+def test_likelihood_ratio_test_takes_weighted_rows_in_any_order():
+    X, y = fair()
+    weights = np.random.default_rng(0).uniform(size=len(y))
+    order = np.argsort(weights)
+    fits = []
+    for rows, k in ((np.arange(len(y)), 2), (order, 3)):
+        model = xlr.LogisticRegression(C=np.inf, tol=1e-10)
+        data = X[rows, :k], y[rows], weights[rows]
+        fits.append(xlr.infer(model.fit(*data), *data))
+    assert fits[0].nobs != fits[1].nobs  # in the last digits
+    assert xlr.likelihood_ratio_test(*fits).df == 1
+
+
 def test_likelihood_ratio_test_refuses_fits_that_are_not_nested():
     X, y = spector()
     full, part = results_of(X, y), results_of(X[:, :1], y)
@@ -125,3 +138,14 @@ def test_inference_refuses_separated_classes(form):
     model = xlr.LogisticRegression(C=np.inf).fit(X, y)
     with pytest.raises(ValueError, match=r"no finite.*FirthLogisticRegression"):
         xlr.infer(model, X, y)
+
+
+def test_intercept_and_a_feature_of_that_name_have_different_names():
+    X, y = spector()
+    table = pd.DataFrame(X, columns=["x", "intercept", "(intercept)"])
+    results = results_of(table, y)
+    expected = results_of(X, y)
+    assert results.names == ["((intercept))", *table.columns]
+    rows = xlr.summary_col([results]).columns["(1)"][:4]
+    np.testing.assert_allclose(np.asarray(rows, float), expected.params)
+    assert list(results.wald_test_terms().index) == results.names

@@ -8,6 +8,7 @@ from conftest import to_numpy
 from in_chunks import in_chunks
 from optional import on_demand
 from scipy import stats
+from sklearn.metrics import confusion_matrix
 from studies import anes96, fair, spector
 
 import xlr
@@ -164,6 +165,23 @@ def test_binary_measures_of_many_classes_are_refused():
             call()
     with pytest.raises(ValueError, match="threshold must be between 0 and 1"):
         results.pred_table(1.5)
+
+
+def test_rows_count_by_their_sample_weights_in_spite_of_class_weights():
+    X, y = fair()
+    weights = np.arange(len(y)) % 4
+    model = xlr.LogisticRegression(C=np.inf, class_weight="balanced", tol=1e-10)
+    results = xlr.infer(
+        model.fit(X, y, weights), X, y, weights, cov_type="HC0", keep_data=True
+    )
+    expected = confusion_matrix(y, model.predict(X), sample_weight=weights)
+    np.testing.assert_allclose(results.pred_table(), expected, rtol=1e-9)
+    p = model.predict_proba(X)[:, 1]
+    pearson = np.sqrt(weights) * (y - p) / np.sqrt(p * (1 - p))
+    np.testing.assert_allclose(results.resid_pearson, pearson, rtol=1e-5, atol=1e-6)
+    # The leverages of the fit, with class weights, sum to the number of parameters.
+    leverage = results.get_influence().hat_matrix_diag
+    np.testing.assert_allclose(leverage.sum(), X.shape[1] + 1, rtol=1e-6)
 
 
 def test_predictions_of_results_need_no_training_data():

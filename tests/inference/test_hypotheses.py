@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 from optional import on_demand
+from sklearn.datasets import load_iris
 from studies import anes96, spector
 
 import xlr
@@ -102,6 +103,56 @@ def test_string_hypotheses_are_those_of_a_matrix():
         results.wald_test("gpa = psi = 0")
     with pytest.raises(ValueError, match=r"'x1 = 2'; got q_matrix=3"):
         results.wald_test("gpa", 3)
+
+
+def test_string_hypotheses_have_signs_on_both_sides():
+    pytest.importorskip("formulaic")
+    X, y = spector()
+    results = results_of(pd.DataFrame(X, columns=["gpa", "tuce, score", "psi"]), y)
+    equations = "gpa = -1, -psi = -`tuce, score`, psi = +2 - gpa"
+    R = [[0, 1, 0, 0], [0, 0, 1, -1], [0, 1, 0, 1]]
+    expected = results.t_test(R, [-1, 0, 2])
+    assert str(results.t_test(equations)) == str(expected)
+
+
+def test_terms_of_a_sparse_softmax_have_nan_for_a_singular_covariance():
+    X, y = load_iris(return_X_y=True)
+    X = (X - X.mean(axis=0)) / X.std(axis=0)
+    model = xlr.LogisticRegression(C=0.1, l1_ratio=1.0, tol=1e-10).fit(X, y)
+    # Of x2, only the reference has a coefficient: both equations report minus it.
+    np.testing.assert_array_equal(model.coef_[:, 2] != 0, [True, False, False])
+    table = xlr.infer(model, X, y).wald_test_terms()
+    assert np.isnan(table.columns["chi2"][table.index.index("x2")])
+    assert np.isfinite(table.columns["chi2"][table.index.index("x1")])
+
+
+def test_terms_are_the_columns_of_a_table_in_spite_of_brackets():
+    smf = pytest.importorskip("statsmodels.formula.api")
+    rng = np.random.default_rng(0)
+    levels = np.asarray(["low [n.e.c.]", "high [top]", "mid"])
+    table = pd.DataFrame(
+        {
+            "pay [gross]": rng.normal(size=300),
+            "How? [price]": levels[rng.integers(3, size=300)],
+            "How? [staff]": rng.choice(["u", "v"], 300),
+        }
+    )
+    y = (rng.random(300) < 1 / (1 + np.exp(-table["pay [gross]"]))).astype(int)
+    model = xlr.LogisticRegression(C=np.inf, tol=1e-11, categorical="auto")
+    results = xlr.infer(model.fit(table, y), table, y)
+    found = results.wald_test_terms()
+    assert list(found.index) == ["intercept", *table.columns]
+    renamed = table.set_axis(["pay", "price", "staff"], axis=1).assign(y=y)
+    fit = smf.logit("y ~ price + staff + pay", renamed).fit(disp=0, tol=1e-13)
+    theirs = fit.wald_test_terms(scalar=True).table.loc[
+        ["Intercept", "pay", "price", "staff"]
+    ]
+    np.testing.assert_allclose(
+        found.columns["chi2"], theirs["statistic"].astype(float), rtol=1e-6
+    )
+    lines = [line.split("  ")[0] for line in str(results.summary()).splitlines()]
+    at = lines.index("How? [price][high [top]]")
+    assert lines[at + 1] == "How? [price][low [n.e.c.]]"
 
 
 def test_string_hypotheses_need_formulaic(monkeypatch):

@@ -36,6 +36,24 @@ def test_effects_of_two_classes_agree_with_statsmodels(data):
             )
 
 
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_effects_average_over_rows_without_class_weights(dtype):
+    X, y = fair()
+    X, weights = X.astype(dtype), np.arange(len(y)) % 3
+    model = xlr.LogisticRegression(C=np.inf, class_weight="balanced")
+    model.fit(X, y, weights)
+    results = xlr.infer(model, X, y, weights, cov_type="HC0", keep_data=True)
+    p = model.predict_proba(X.astype(np.float64))[:, 1]
+    slope = np.average(p * (1 - p), weights=weights)
+    found = results.get_margeff().columns["dy/dx"]
+    np.testing.assert_allclose(found, slope * model.coef_[0], rtol=1e-4)
+    means = np.average(X, axis=0, weights=weights)[None, :].astype(dtype)
+    at_mean, expected = (
+        results.get_margeff(at).columns["dy/dx"] for at in ("mean", means)
+    )
+    np.testing.assert_allclose(at_mean, expected, rtol=1e-5)
+
+
 def test_effects_of_many_classes_agree_with_statsmodels():
     X, y = anes96()
     model = xlr.LogisticRegression(C=np.inf, tol=1e-11).fit(X, y)

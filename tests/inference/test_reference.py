@@ -11,7 +11,8 @@ from studies import anes96, spector
 
 import xlr
 
-pd, sm = on_demand("pandas"), on_demand("statsmodels.api")
+pa, pd = on_demand("pyarrow"), on_demand("pandas")
+sm = on_demand("statsmodels.api")
 
 METHODS = "dydx", "eyex", "eydx", "dyex"  # the first and third take dummies
 
@@ -107,6 +108,9 @@ def test_logit_adds_an_offset_to_the_log_odds_of_the_class_compared():
     np.testing.assert_allclose(
         *(r.predict(table, table.known) for r in (found, expected))
     )
+    for known in (table.known.tolist(), pa.array(table.known)):
+        found = xlr.logit("outcome ~ gpa + psi", table, offset=known)
+        np.testing.assert_allclose(found.params, expected.params)
 
 
 @pytest.mark.parametrize("kind", ["pandas", "polars"])

@@ -231,7 +231,9 @@ def test_intervals_take_an_offset():
     found = results.predict_interval(X, offset)
     np.testing.assert_allclose(found.proba, model.predict_proba(X, offset))
     without = model.predict_proba(X, 0 * offset)
-    np.testing.assert_allclose(results.predict_interval(X).proba, without)
+    with pytest.warns(UserWarning, match="predicts here without one"):
+        found = results.predict_interval(X)
+    np.testing.assert_allclose(found.proba, without)
 
 
 @pytest.mark.parametrize("data", [spector, anes96])

@@ -174,6 +174,26 @@ def test_unpenalised_categories_have_the_contrasts_of_r():
         assert "dept[F]" in levels
 
 
+def test_without_an_intercept_the_first_column_keeps_its_levels():
+    smf = pytest.importorskip("statsmodels.formula.api")
+    glm = pytest.importorskip("statsmodels.api").GLM
+    table = admissions()
+    X = table[["gender", "dept"]]
+    model = xlr.LogisticRegression(
+        C=np.inf, categorical="auto", fit_intercept=False, tol=1e-9
+    )
+    model.fit(X, table.admitted, sample_weight=table.n)
+    names = ["gender[Male]", "gender[Female]", *(f"dept[{d}]" for d in "BCDEF")]
+    assert model.coef_names_ == names
+    design = smf.logit("admitted ~ 0 + gender + dept", table)
+    family = pytest.importorskip("statsmodels.api").families.Binomial()
+    fit = glm(design.endog, design.exog, family, freq_weights=table.n).fit(tol=1e-12)
+    np.testing.assert_allclose(model.coef_[0], fit.params, rtol=1e-6)
+    results = xlr.infer(model, X, table.admitted, sample_weight=table.n)
+    np.testing.assert_allclose(results.bse, fit.bse, rtol=1e-6)
+    assert "Reference levels: dept[A]." in results.notes
+
+
 @pytest.mark.parametrize("C", [np.inf, 1.0])
 def test_firth_drops_the_first_level_of_categories(C):
     table = admissions()

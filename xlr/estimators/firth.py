@@ -63,7 +63,8 @@ class FirthLogisticRegression(LinearClassifier):
     verbose : int, default=0
         Above 0, print a line for each iteration.
     categorical, drop, handle_unknown, handle_missing
-        As in :class:`LogisticRegression`; ``drop='auto'`` drops the first level.
+        As in :class:`LogisticRegression`; ``drop='auto'`` drops first levels, as it
+        does there with ``C=inf``.
 
     Attributes
     ----------

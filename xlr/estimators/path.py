@@ -60,6 +60,8 @@ class LogisticPath:
         Names of the coefficients, if X was a table whose column names are all strings.
     references : list of str
         Names of the levels without a coefficient; empty unless categories drop one.
+    terms : list of str
+        Term of each coefficient: the column of its level, or the name of the feature.
     """
 
     Cs: np.ndarray
@@ -77,6 +79,7 @@ class LogisticPath:
     classes: Array
     feature_names: np.ndarray | None
     references: list[str]
+    terms: list[str]
 
     def __repr__(self) -> str:
         n_Cs, _, n_features = self.coefs.shape
@@ -248,10 +251,10 @@ def logistic_path(
         )
         with arrays.quiet():  # one class leaves nothing to explain
             explained = 1 - (value - penalty_value) / _null_loss(null)
-    feature_names, references = features.names, []
+    feature_names, references = features.names, list[str]()
     if features.encoder is not None:
         feature_names = np.asarray(features.column_names, dtype=object)
-        references = features.encoder.references
+        references = list(features.encoder.references.values())
     return LogisticPath(
         Cs,
         **features.returned(coefs=coefs, intercepts=intercepts),
@@ -267,6 +270,7 @@ def logistic_path(
         classes=dataset.classes,
         feature_names=feature_names,
         references=references,
+        terms=features.terms,
     )
 
 

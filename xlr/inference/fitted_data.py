@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from xlr import arrays
 from xlr.arrays import Array
-from xlr.data import ColumnStatistics, is_matrix
+from xlr.data import ColumnStatistics, TrainingData
 from xlr.estimators import (
     FirthLogisticRegression,
     LogisticRegression,
@@ -24,7 +24,7 @@ from xlr.estimators.problem import Problem
 from xlr.estimators.regularisation import read_regularisation
 from xlr.inputs.dask_input import label_levels
 from xlr.inputs.features import Features
-from xlr.text import quoted, term_of
+from xlr.text import quoted
 from xlr.threads import ThreadPool
 
 
@@ -169,8 +169,8 @@ class FittedData:
         Names of the columns of X, and of the reported parameters of an equation.
     terms : list of str
         Term of each of ``names``: race for race[a] and race[b], if race has levels.
-    references : list of str
-        Names of the reference levels of categories.
+    references : dict of str to str
+        Names of the reference levels of categories, by term.
     class_totals : ndarray of shape (n_classes,)
         Sums of the weights in each class.
     n_equations : int
@@ -196,12 +196,13 @@ class FittedData:
             mean, scale, objective.n_outputs, objective.fit_intercept, reference
         )
         self.column_names = dataset.features.column_names
-        self.names = ["intercept"] * objective.fit_intercept + self.column_names
+        intercept = "intercept"
+        while intercept in self.column_names:  # a feature of that name
+            intercept = f"({intercept})"
+        self.names = [intercept] * objective.fit_intercept + self.column_names
+        self.terms = [intercept] * objective.fit_intercept + dataset.features.terms
         encoder = dataset.features.encoder
-        self.references = [] if encoder is None else encoder.references
-        is_numeric = encoder is None and not is_matrix(dataset.features.X)
-        numbers = set(getattr(encoder, "numeric", self.names if is_numeric else []))
-        self.terms = [n if n in numbers else term_of(n) for n in self.names]
+        self.references = {} if encoder is None else encoder.references
         self.class_totals = dataset.totals * dataset.class_weights.factors
         self.n_equations = self.class_totals.size - 1
         self.total_weight = float(self.class_totals.sum())
@@ -237,6 +238,14 @@ class FittedData:
         """Return whether a penalty or bounds change the estimates."""
         strengths = self.penalty_curvature + self.non_smooth[0]
         return bool((strengths > 0).any() or not self.free.all())
+
+    def standardized_rows(self) -> TrainingData:
+        """Return the rows with their sample weights, without class weights."""
+        data = self.objective.data
+        if (self.dataset.class_weights.factors == 1).all():
+            return data
+        scaler: Any = self.problem.scaler
+        return self.dataset.labelled_data.astype(data.dtype).standardized(scaler)
 
     def on_host(self, sums: Array) -> np.ndarray:
         """Return sums over the rows in float64 on the host, for the given weights."""

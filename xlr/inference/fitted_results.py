@@ -14,7 +14,6 @@ from xlr.estimators import LogisticRegression
 from xlr.inference.fitted_data import Estimates, FittedData
 from xlr.inference.newton import PROFILE_ALPHA, profile_ends
 from xlr.inference.table import Table, interval_columns, wald_columns
-from xlr.text import term_of
 
 
 class ChiSquaredTest(NamedTuple):
@@ -101,7 +100,12 @@ class FittedResults:
         self.reference = compared.pop(parameter_map.reference if sign > 0 else 0)
         self.equations = compared if len(compared) > 1 else []
         self.names, self._terms = data.names, data.terms
-        self._references = {term_of(name): name for name in data.references}
+        # The reference of a category, by the name of the first other level.
+        self._references = {
+            self.names[self._terms.index(term)]: reference
+            for term, reference in data.references.items()
+            if term in self._terms
+        }
         self.cov_type, self.notes = cov_type, notes
         self.converged = bool(model.converged_)
         # 2. Numbers for each parameter.

@@ -25,7 +25,7 @@ from xlr.inference.infer import infer
 from xlr.inference.results import InferenceResults
 from xlr.inputs.categories import table_levels
 from xlr.inputs.dask_input import map_partitions, map_partitions_to_array
-from xlr.inputs.tables import is_table, native
+from xlr.inputs.tables import as_real, is_table, native
 from xlr.text import listed, printable, quoted
 
 # Share of non-zero entries up to which adjacent terms of numbers are a sparse matrix.
@@ -116,18 +116,22 @@ class FormulaTransformer(  # type: ignore[call-arg]
             )
         matrix = _fitted_matrix(formula, X)
         spec = matrix.model_spec
-        terms = spec.term_indices.items()
-        intercept = [i for term, indices in terms if not term.degree for i in indices]
-        columns = np.delete(spec.column_names, intercept).tolist()
-        if not columns:
+        term_of = {
+            spec.column_names[i]: str(term)
+            for term, indices in spec.term_indices.items()
+            if term.degree
+            for i in indices
+        }
+        if not term_of:
             raise ValueError(
                 f"The right-hand side {quoted(self.formula)} has no columns of X. For "
                 "the model of the intercept alone, see llnull, llr and llr_pvalue of "
                 "the results of a larger model."
             )
-        self._spec, self.columns = spec, columns
-        self.n_features = len(columns)  # an Encoder has it too
-        self.has_intercept_ = bool(intercept)
+        self._spec, self.columns = spec, list(term_of)
+        self.terms = list(term_of.values())  # an Encoder has them too
+        self.n_features = len(self.columns)
+        self.has_intercept_ = len(spec.column_names) > len(self.columns)
         self.n_features_in_ = len(_column_names(X))
         return self.transform(X) if arrays.is_dask(X) else self._split(matrix)
 
@@ -204,7 +208,7 @@ class FormulaTransformer(  # type: ignore[call-arg]
     # -- methods of an encoder, for models of a formula --------------------------------
 
     @property
-    def references(self) -> list[str]:
+    def references(self) -> dict[str, str]:
         """Return the names of the levels that treatment contrasts compare with."""
         bases = {}
         for factor, state in self._spec.factor_contrasts.items():
@@ -212,7 +216,7 @@ class FormulaTransformer(  # type: ignore[call-arg]
             bases[str(factor)] = base if base in state.levels else state.levels[0]
         compared = [name.partition("[T.")[0] for name in self.columns if "[T." in name]
         factors = [factor for factor in dict.fromkeys(compared) if factor in bases]
-        return [f"{factor}[{bases[factor]}]" for factor in factors]
+        return {factor: f"{factor}[{bases[factor]}]" for factor in factors}
 
     @property
     def variables(self) -> list[str]:
@@ -301,7 +305,7 @@ def logit(
     classes = arrays.to_host(model.classes_).tolist()
     # The fit adds the offset to the log-odds of the second class.
     if offset is not None and first_class(y, classes) == classes[1] and not classes[2:]:
-        offset = 0.0 - (offset if hasattr(offset, "__rsub__") else np.asarray(offset))
+        offset = 0.0 - (offset if arrays.is_dask(offset) else as_real(offset, "offset"))
         model.fit(X, y, sample_weight=weights, offset=offset)
     model._encoder = design  # the results then read tables
     options = {"cov_type": cov_type, "groups": groups, "keep_data": keep_data}

@@ -29,6 +29,9 @@ from xlr.text import printable, quoted
 # feature is collinear.
 MIN_PARTIAL_INFORMATION = 1e-9
 
+# Look-ahead of a position outside backticks: an even number of them follows.
+BALANCED_BACKTICKS = r"(?=(?:[^`]*`[^`]*`)*[^`]*$)"
+
 CANDIDATE_ROWS = 256  # minimum rows of a block: sums have a column per candidate
 
 
@@ -118,8 +121,7 @@ class HypothesisTests(FittedResults):
         >>> round(test.statistic, 2), test.df
         (18.88, 2)
         """
-        estimates, values, covariance = self._contrasts(r_matrix, q_matrix)
-        test = ChiSquaredTest.from_quadratic_form(estimates - values, covariance)
+        test = self._joint_test(r_matrix, q_matrix)
         if np.isnan(test.statistic):
             raise ValueError(
                 "The rows of r_matrix are not independent, or use a parameter without "
@@ -151,7 +153,8 @@ class HypothesisTests(FittedResults):
         -------
         Table
             Columns ``chi2``, ``P>chi2`` and ``df constraint``. Parameters without a
-            standard error are left out; a term without other parameters is NaN.
+            standard error are left out. A test is NaN without other parameters, or if
+            the covariance of its estimates is singular.
 
         Raises
         ------
@@ -192,11 +195,17 @@ class HypothesisTests(FittedResults):
             (term, identity[has_error & mask]) for term, mask in chosen
         ]
         terms += extra_constraints
-        no_test = ChiSquaredTest(np.nan, 0, np.nan)
-        tests = [self.wald_test(R) if len(R) else no_test for _, R in terms]
+        tests = [self._joint_test(R) for _, R in terms]
         statistic, df, pvalue = np.asarray(tests, dtype=np.float64).reshape(-1, 3).T
         columns = {"chi2": statistic, "P>chi2": pvalue, "df constraint": df.astype(int)}
         return Table("Tests of terms", [name for name, _ in terms], columns)
+
+    def _joint_test(self, r_matrix: Any, q_matrix: Any = 0.0) -> ChiSquaredTest:
+        """Test R w = q; NaN for no hypotheses, or if they are not independent."""
+        if not len(r_matrix):
+            return ChiSquaredTest(np.nan, 0, np.nan)
+        estimates, values, covariance = self._contrasts(r_matrix, q_matrix)
+        return ChiSquaredTest.from_quadratic_form(estimates - values, covariance)
 
     def _contrasts(
         self, r_matrix: Any, q_matrix: Any
@@ -356,14 +365,18 @@ def _parse_constraints(
             "Hypotheses given as a string need formulaic: pip install formulaic. Or "
             "pass a matrix."
         ) from error
-    unquoted = [re.sub("`[^`]*`", "", part) for part in constraints.split(",")]
-    if any(part.count("=") > 1 for part in unquoted):
+    # Split outside backticks.
+    parts = re.split("," + BALANCED_BACKTICKS, constraints)
+    equations = [re.split("=" + BALANCED_BACKTICKS, part) for part in parts]
+    if any(len(sides) > 2 for sides in equations):
         raise ValueError(
             f"A hypothesis has one sign =; got {quoted(constraints)}. Separate "
             "hypotheses by commas: 'x1 = x2, x2 = x3'."
         )
+    # Without parentheses, formulaic reads no sign after = or a comma.
+    in_parentheses = [" = ".join(f"({side})" for side in each) for each in equations]
     try:
-        parsed = LinearConstraints.from_spec(constraints, list(names))
+        parsed = LinearConstraints.from_spec(", ".join(in_parentheses), list(names))
     except Exception as error:  # errors of the parser have no common class
         raise ValueError(
             f"The hypotheses {quoted(constraints)} are not linear equations of the "

@@ -184,7 +184,9 @@ def infer(
                 "Profiles did not converge: P-values and intervals are Wald's."
             )
         # The threads end here: methods of the results run in their caller.
-        data.objective.data.pool = data.dataset.spec.data.pool = SERIAL_POOL
+        dataset = data.dataset
+        for each in (data.objective.data, dataset.spec.data, dataset.labelled_data):
+            each.pool = SERIAL_POOL
         return InferenceResults(data, estimates, cov_type, notes, keep_data)
 
 
@@ -253,7 +255,7 @@ def _notes(data: FittedData, estimates: Estimates, is_clustered: bool) -> list[s
         "Coefficients at zero under the L1 penalty, or at a bound, have no standard "
         "error; the other standard errors treat them as known.": not data.free.all(),
         "Log-likelihoods include Firth's penalty.": data.is_firth,
-        f"Reference levels: {', '.join(data.references)}.": data.references,
+        f"Reference levels: {', '.join(data.references.values())}.": data.references,
         "P-values and intervals come from the profile likelihood.": (
             estimates.profile is not None
         ),

@@ -138,8 +138,8 @@ class MarginalEffects(FittedResults):
         else:
             with self._fitted_data("get_margeff") as data:
                 if at == "overall":
-                    return data.objective.data
-                total, weight = data.dataset.spec.data.map_reduce(_sums_of_columns)
+                    return data.standardized_rows()
+                total, weight = data.dataset.labelled_data.map_reduce(_sums_of_columns)
                 rows = arrays.to_host(total / weight[:, None]).astype(np.float64)
         if not np.isfinite(rows).all():
             raise ValueError("at contains NaN or infinity. Pass finite numbers.")
@@ -304,5 +304,6 @@ def _other_numbers(block: Block) -> tuple[Array]:
 
 
 def _sums_of_columns(block: Block) -> tuple[Array, Array]:
-    total = block.xp.sum(block.row_weights, axis=0, dtype=block.accumulation_dtype)
-    return block.matrix.transpose_matvec(block.row_weights, total), total
+    weights = block.xp.astype(block.row_weights, block.matrix.dtype, copy=False)
+    total = block.xp.sum(weights, axis=0, dtype=block.accumulation_dtype)
+    return block.matrix.transpose_matvec(weights, total), total

@@ -358,7 +358,7 @@ class RowStatistics(FittedResults):
             changes = data.parameter_map.sign * data.parameter_map.to_reported(root.T)
             changes = changes / self._standard_errors
             changes = products @ objective.place(changes, products.dtype)
-            _, _, s, residual, variance = _binary_residuals(data)
+            _, _, s, residual, variance = _binary_residuals(data, of_fit=True)
             h = s * variance * xp.sum(products**2, axis=1)
             pearson = xp.sqrt(s / variance) * residual
             studentized = pearson / xp.sqrt(1 - h)
@@ -438,9 +438,9 @@ class RowStatistics(FittedResults):
         """
         check_parameters({"alpha": alpha})
         check_in_memory("predict_interval", X)
+        eta = self._reader.decision_function(X, offset)
         reader = copy.copy(self._reader)
         reader._has_offset = False  # the logits of the root have no offset
-        eta = reader.decision_function(X, offset)
         # The logits of a root of the covariance, in place of the coefficients.
         root = square_root(self._estimates.standardized_covariance)
         raw = self._parameter_map.to_raw(root.T)
@@ -489,9 +489,9 @@ def _log(share: Array, *, xp: Namespace) -> Array:
     return xp.log(xp.where(share > 0, share, xp.ones_like(share)))
 
 
-def _binary_residuals(data: FittedData) -> tuple[Array, ...]:
+def _binary_residuals(data: FittedData, *, of_fit: bool = False) -> tuple[Array, ...]:
     """Return logits, shares y of a class, weights, residuals y - p, and p q."""
-    eta, y, s = _gather_logits(data)
+    eta, y, s = _gather_logits(data, of_fit=of_fit)
     eta, y = eta[:, 0], y[:, 0]
     p, q = sigmoid(eta), sigmoid(-eta)
     return eta, y, s, y * q - (1 - y) * p, p * q
@@ -509,16 +509,23 @@ def _probabilities_on_host(data: FittedData) -> tuple[np.ndarray, ...]:
     return softmax(eta), y, s
 
 
-def _gather_logits(data: FittedData) -> tuple[Array, Array, Array]:
+def _gather_logits(
+    data: FittedData, *, of_fit: bool = False
+) -> tuple[Array, Array, Array]:
     """Return the logits, codes or shares of the classes, and weights of all rows.
 
     The arrays, (n_samples, m) and (n_samples,), are in memory, in the library of X. Two
-    classes have the logit and share of the class that is not the reference.
+    classes have the logit and share of the class that is not the reference. The weights
+    are the sample weights; with ``of_fit``, times the class weights.
     """
     objective = data.objective
     model, K = (objective.loss, data.parameters), objective.n_outputs
     rows = objective.data.map_rows(_logits_labels_weights, *model, width=2 * K + 1)
     eta, y, s = rows[:, :K], rows[:, K:-1], data.dataset.mean_weight * rows[:, -1]
+    factors, xp = data.dataset.class_weights.factors, objective.xp
+    if not of_fit and (factors != 1).any():
+        codes = xp.astype(y[:, 0], xp.int64)
+        s = s / xp.take(objective.place(factors, s.dtype), codes)
     return (eta, y, s) if data.parameter_map.sign > 0 else (-eta, 1 - y, s)
 
 

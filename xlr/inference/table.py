@@ -16,7 +16,7 @@ from sklearn.utils._optional_dependencies import check_pandas_support
 
 from xlr import arrays
 from xlr.inputs.parameters import check_parameters
-from xlr.text import printable, term_of
+from xlr.text import printable
 
 WIDTH = 78  # characters of a line
 CELL = 10  # minimum characters of a cell
@@ -51,8 +51,7 @@ class Table:
     notes : list of str, default=[]
         Sentences below the rows.
     references : dict of str to str, default={}
-        Names of the reference levels of categories, by term, shown above the other
-        levels.
+        Names of the reference levels of categories, by the name of the row below them.
     """
 
     title: str
@@ -147,7 +146,7 @@ class Table:
         for k, head in enumerate(heads):
             rows, references = [[head, *self.columns]], dict(self.references)
             for i, name in enumerate(self.index[k * size : (k + 1) * size], k * size):
-                if reference := references.pop(term_of(name), None):
+                if reference := references.pop(name, None):
                     rows.append([printable(reference), "reference", *empty])
                 cells = (_number(key, v[i]) for key, v in self.columns.items())
                 rows.append([printable(name), *cells])

@@ -42,15 +42,15 @@ class Encoder:
     levels : dict of lists
         Levels of each categorical column, in the order of their coefficients. The
         first is the reference if it has no coefficient.
-    n_dropped : int
-        Number of first levels of each column without a coefficient: 0 or 1.
+    n_dropped : dict of int
+        Number of first levels of each categorical column without a coefficient: 0 or 1.
     handle_unknown, handle_missing : str
         As in :class:`LogisticRegression`.
     """
 
     numeric: list[str]
     levels: dict[str, list[Any]]
-    n_dropped: int
+    n_dropped: dict[str, int]
     handle_unknown: str
     handle_missing: str
 
@@ -67,22 +67,32 @@ class Encoder:
     @property
     def columns(self) -> list[str]:
         """Names of the columns of X: numeric ones, then one for each level."""
-        return [*self.numeric, *self._names(slice(self.n_dropped, None))]
+        names = list(self.numeric)
+        for column in self.levels:
+            names += self._names(column)[self.n_dropped[column] :]
+        return names
 
     @property
-    def references(self) -> list[str]:
-        """Names of the levels without a coefficient."""
-        return self._names(slice(self.n_dropped))
-
-    def _names(self, chosen: slice) -> list[str]:
-        names = []
+    def terms(self) -> list[str]:
+        """Column of the table of each column of X."""
+        terms = list(self.numeric)
         for column, levels in self.levels.items():
-            missing = "missing"
-            while missing in levels:  # a level of that name
-                missing = f"({missing})"
-            shown = (missing if level is None else level for level in levels[chosen])
-            names += [f"{column}[{level}]" for level in shown]
-        return names
+            terms += [column] * (len(levels) - self.n_dropped[column])
+        return terms
+
+    @property
+    def references(self) -> dict[str, str]:
+        """Names of the levels without a coefficient, by categorical column."""
+        dropped = [column for column, n in self.n_dropped.items() if n]
+        return {column: self._names(column)[0] for column in dropped}
+
+    def _names(self, column: str) -> list[str]:
+        """Return the names of all levels of a column."""
+        levels, missing = self.levels[column], "missing"
+        while missing in levels:  # a level of that name
+            missing = f"({missing})"
+        shown = (missing if level is None else level for level in levels)
+        return [f"{column}[{level}]" for level in shown]
 
     def encode(self, X: Any, read_numbers: Callable[[Any], Any]) -> Any:
         """Return a native table as a matrix.
@@ -108,7 +118,7 @@ class Encoder:
                 "has them."
             )
         codes = np.stack([self._codes(frame[name], name) for name in self.levels]).T
-        n_levels = [len(levels) - self.n_dropped for levels in self.levels.values()]
+        n_levels = [len(self.levels[name]) - n for name, n in self.n_dropped.items()]
         if not self.numeric:
             return SplitMatrix([CategoricalMatrix(codes, n_levels)])
         numbers = read_numbers(frame.select(self.numeric).to_native())
@@ -141,7 +151,7 @@ class Encoder:
                     f"{listed(unseen, _shown)}. Pass known levels, or fit with "
                     "handle_unknown='ignore' to give such rows no level."
                 )
-        new = [position.get(value, -1) - self.n_dropped for value in values]
+        new = [position.get(value, -1) - self.n_dropped[name] for value in values]
         narrow = np.min_scalar_type(-len(position) - 1)
         return np.take(np.maximum(np.asarray(new, dtype=narrow), -1), value_indices)
 
@@ -188,14 +198,17 @@ def fit_encoder(
     if empty:
         raise ValueError(f"{columns_hold(empty)} no values. Leave out such columns.")
     # Without a penalty, one level is dropped: the columns of all levels sum to one, as
-    # the intercept.
+    # the intercept. Without an intercept, the first column keeps all levels, as in R.
     free = not hasattr(estimator, "Cs") and math.isinf(
         getattr(estimator, "C", math.inf)
     )
     drops_by_default = getattr(estimator, "_needs_reference", free)
     drops = estimator.drop == "first" or (estimator.drop == "auto" and drops_by_default)
+    n_dropped = dict.fromkeys(chosen, int(drops))
+    if estimator.drop == "auto" and not estimator.fit_intercept:
+        n_dropped[chosen[0]] = 0
     numeric = [name for name in frame.columns if name not in chosen]
-    if not numeric and drops and all(len(own) == 1 for own in levels.values()):
+    if not numeric and all(len(levels[name]) == n for name, n in n_dropped.items()):
         raise ValueError(
             f"{columns_hold(chosen)} one level only, which is the reference: nothing "
             "is left to fit. Add columns that vary, or pass drop=None."
@@ -203,7 +216,7 @@ def fit_encoder(
     return Encoder(
         numeric=numeric,
         levels=levels,
-        n_dropped=int(drops),
+        n_dropped=n_dropped,
         handle_unknown=estimator.handle_unknown,
         handle_missing=estimator.handle_missing,
     )

@@ -29,7 +29,7 @@ from xlr.inputs.tables import (
     raise_with_columns,
     to_matrix,
 )
-from xlr.text import listed, printable
+from xlr.text import listed, printable, term_of
 
 # Type characters of NumPy arrays that need no conversion: float64 and float32; and
 # booleans and integers of one or two bytes, which passes convert block by block.
@@ -91,6 +91,14 @@ class Features:
         if self.names is None:
             return [f"x{j}" for j in range(self.X.shape[1])]
         return [str(name) for name in self.names]
+
+    @property
+    def terms(self) -> list[str]:
+        """Terms of the columns of X: the column of a level, else the name."""
+        if self.encoder is not None:
+            return self.encoder.terms
+        names = self.column_names
+        return list(map(term_of, names)) if is_matrix(self.X) else names
 
     @property
     def attributes(self) -> dict[str, Any]:
