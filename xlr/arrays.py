@@ -221,7 +221,7 @@ def quiet() -> np.errstate:
 
 def is_floating(x: Array, *, xp: Namespace) -> bool:
     """Return whether the dtype of ``x`` is a real floating-point one."""
-    return xp.isdtype(x.dtype, "real floating")
+    return is_half(x) or xp.isdtype(x.dtype, "real floating")
 
 
 def widest_float(*, xp: Namespace, device: Device) -> Any:
@@ -317,6 +317,17 @@ def move(x: Any, *, xp: Namespace, device: Device, dtype: Any | None = None) -> 
         x = x if dtype is None else x.astype(dtype, copy=False)
         return jax.device_put(x, device, may_alias=False)
     return xp.asarray(x, dtype=dtype, device=device)
+
+
+def move_with_gradient(x: Any, *, xp: Namespace, device: Device, dtype: Any) -> Array:
+    """Convert like :func:`move`; an array of this device keeps its derivatives."""
+    if (
+        is_foreign(x)
+        and namespace(x) is xp
+        and (is_traced(x) or device_of(x) == device)
+    ):
+        return xp.astype(x, dtype, copy=False)
+    return move(x, xp=xp, device=device, dtype=dtype)
 
 
 def move_like(x: Any, like: Array, dtype: Any | None = None) -> Array:

@@ -276,18 +276,9 @@ def _weighted_mean(loss: Array, sample_weight: Array | None, *, xp: Namespace) -
 
 
 def _placed_like(logits: Array, values: Any, *, xp: Namespace) -> Array:
-    """Return values in the library, device and dtype of the logits.
-
-    Values of this library and device keep their derivatives.
-    """
-    device = arrays.device_of(logits)
-    if (
-        arrays.is_foreign(values)
-        and arrays.namespace(values) is xp
-        and (arrays.is_traced(values) or arrays.device_of(values) == device)
-    ):
-        return xp.astype(values, logits.dtype, copy=False)
-    return arrays.move(values, xp=xp, device=device, dtype=logits.dtype)
+    """Return values in the library, device and dtype of the logits."""
+    place = {"device": arrays.device_of(logits), "dtype": logits.dtype}
+    return arrays.move_with_gradient(values, xp=xp, **place)
 
 
 def _check_shapes(

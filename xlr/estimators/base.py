@@ -163,6 +163,11 @@ class LinearModel(BaseEstimator):
         if offset is None and self._has_offset:
             self._warn_of_missing_offset()
         features = read_features(self, X, reset=False, may_repeat=True)
+        if features.xp is numpy_namespace and arrays.is_traced(offset):
+            # A view by NumPy of a JAX array has no derivatives.
+            xp, device = features.given or (arrays.namespace(offset), None)
+            rows = arrays.move(features.X, xp=xp, device=device)
+            features = Features(rows, features.names)
         xp, (n_rows, n_features) = features.xp, features.X.shape
         matrix, entries = features.matrix, features.stored
         accumulation_dtype = features.accumulation_dtype
@@ -174,7 +179,7 @@ class LinearModel(BaseEstimator):
                 f"{coef.shape[1]} features as input."
             )
         if offset is not None:
-            offset = read_offset(offset, features)
+            offset = read_offset(offset, features, differentiable=True)
             check_offset_columns(offset, coef.shape[0])
         width = BLOCK_ARRAYS * coef.shape[0]
         if isinstance(matrix, DenseMatrix) and entries.dtype != accumulation_dtype:

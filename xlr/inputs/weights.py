@@ -117,7 +117,7 @@ def class_factors(
     host_classes = arrays.to_host(classes)
     if class_weight == "balanced":
         with arrays.quiet():
-            factors = totals.sum() / (totals.shape[0] * totals)
+            factors = totals.sum() / (np.count_nonzero(totals) * totals)
         factors[totals == 0] = 0
     else:
         assert isinstance(class_weight, dict)
@@ -187,8 +187,12 @@ def finite_intercepts(intercept: Array) -> np.ndarray:
     return np.nan_to_num(arrays.to_host(intercept), posinf=0.0, neginf=0.0)
 
 
-def read_offset(offset: Any, features: Features) -> Array:
+def read_offset(
+    offset: Any, features: Features, *, differentiable: bool = False
+) -> Array:
     """Return the offset of the logits on the device of X: (n_samples, n_columns).
+
+    With ``differentiable``, an offset of the library of X keeps its derivatives.
 
     Raises
     ------
@@ -196,13 +200,16 @@ def read_offset(offset: Any, features: Features) -> Array:
         Unless it holds a finite number for each row, or each row and class.
     """
     xp, n_samples = features.xp, features.X.shape[0]
-    values = features.place(as_real(offset, "offset"), features.dtype)
+    move = arrays.move_with_gradient if differentiable else arrays.move
+    place = {"xp": xp, "device": features.device, "dtype": features.dtype}
+    values = move(as_real(offset, "offset"), **place)
     if values.ndim not in (1, 2) or values.shape[0] != n_samples:
         raise ValueError(
             f"offset has shape {tuple(values.shape)}, expected ({n_samples},): "
             f"{OFFSET_ENTRIES}"
         )
-    if not arrays.to_host(xp.all(xp.isfinite(values))):
+    finite = xp.all(xp.isfinite(values))
+    if not arrays.is_traced(finite) and not arrays.to_host(finite):
         raise ValueError("offset contains NaN or infinity.")
     return xp.reshape(values, (n_samples, -1))
 

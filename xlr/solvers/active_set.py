@@ -23,7 +23,7 @@ FEATURES_PER_COEFFICIENT = 2
 MAX_WORKING_SET_ITERATIONS = 100
 
 # Tolerance on a working set, as a share of the optimality. A smaller one is no use
-# while other features violate their KKT conditions.
+# while other features violate their KKT conditions, and none is below rounding errors.
 TOL_SHARE = 0.01
 
 # Curvature assumed along a standardized feature outside the working set, to predict the
@@ -74,11 +74,12 @@ class ActiveSet:
     def step(self, objective: Objective, state: ActiveSetState) -> ActiveSetState:
         xp = objective.xp
         # 1. Minimise over the features of the working set.
+        tol = TOL_SHARE * float(state.diagnostics.optimality.max())
         parameters, at, solution, features = state.working_set.solve(
             objective,
             state.parameters,
             _working_set(objective, state),
-            tol=TOL_SHARE * float(state.diagnostics.optimality.max()),
+            tol=max(tol, objective.hessian_rounding),
             max_iter=MAX_WORKING_SET_ITERATIONS,
         )
         # 2. Predicted decrease: by the working set, and by a Newton step for each other
