@@ -144,3 +144,27 @@ def test_jax_objective_with_filled_blocks_equals_numpy(
 
     for found, expected in zip(evaluate(jax.device_put), evaluate(np.asarray)):
         np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("rows", ["jax", "numpy"])
+def test_jax_differentiates_predictions_in_their_offset(rows):
+    X, y = draw(50, 2)
+    offset = rng.normal(size=50)
+    model = xlr.LogisticRegression().fit(X, y, offset=offset)
+    p = model.predict_proba(X, offset)[:, 1]
+    X = jax.device_put(X) if rows == "jax" else X
+
+    def total(offset):
+        return model.predict_proba(X, offset)[:, 1].sum()
+
+    slope = jax.jit(jax.grad(total))(offset)
+    np.testing.assert_allclose(slope, p * (1 - p), rtol=1e-5)
+
+
+def test_jax_fits_three_classes_to_bfloat16():
+    X, y = draw(50, 3)
+    half = jax.numpy.asarray(X, dtype=jax.numpy.bfloat16)
+    model = xlr.LogisticRegression().fit(half, y)
+    single = half.astype(jax.numpy.float32)
+    expected = xlr.LogisticRegression().fit(single, y)
+    np.testing.assert_allclose(model.coef_, expected.coef_, rtol=1e-4)

@@ -24,6 +24,32 @@ def drawn_rows(n_samples, n_resamples, seed):
 
 
 @pytest.mark.parametrize("name", ["breast_cancer", "wine"])
+def test_bootstrap_balances_the_classes_of_each_resample(name):
+    X, y = load(name, True)
+    X, weights = X[:, :5], 1 + np.arange(len(y)) % 3
+    options = {"C": 0.5, "class_weight": "balanced", "tol": 1e-10}
+    estimator = xlr.LogisticRegression(**options)
+    result = xlr.bootstrap(estimator, X, y, weights, n_resamples=4, random_state=3)
+    for k, rows in enumerate(drawn_rows(len(y), 4, seed=3)):
+        one = LogisticRegression(**options, solver="newton-cholesky", max_iter=1000)
+        one.fit(X[rows], y[rows], weights[rows])
+        np.testing.assert_allclose(result.coef[k], one.coef_, atol=1e-6)
+        np.testing.assert_allclose(result.intercept[k], one.intercept_, atol=1e-6)
+
+
+def test_bootstrap_balances_each_class_against_the_rest():
+    X, y = load("wine", True)
+    options = {"class_weight": "balanced", "tol": 1e-10}
+    estimator = xlr.LogisticRegression(multi_class="ovr", **options)
+    result = xlr.bootstrap(estimator, X, y, n_resamples=3, random_state=3)
+    for k, rows in enumerate(drawn_rows(len(y), 3, seed=3)):
+        for label in range(3):
+            one = LogisticRegression(**options, solver="newton-cholesky")
+            one.fit(X[rows], y[rows] == label)
+            np.testing.assert_allclose(result.coef[k, label], one.coef_[0], atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["breast_cancer", "wine"])
 @pytest.mark.parametrize("solver", ["newton-cholesky", "newton-cg", "lbfgs"])
 def test_bootstrap_replicates_are_fits_to_the_drawn_rows(name, solver):
     X, y = load(name, True)

@@ -37,6 +37,16 @@ def reference(X, y, classes, C=1.0):
     return coef, intercept
 
 
+def test_balanced_weights_ignore_a_class_without_weight():
+    weights = (Y != 2).astype(float)
+    options = {"class_weight": "balanced", "tol": 1e-10}
+    with pytest.warns(UserWarning, match="class 2 have zero weight"):
+        model = xlr.LogisticRegression(**options).fit(X, Y, weights)
+    theirs = LogisticRegression(**options, solver="newton-cholesky")
+    theirs.fit(X[Y != 2], Y[Y != 2])
+    np.testing.assert_allclose(model.coef_[[0, 1, 3]], theirs.coef_, atol=1e-6)
+
+
 @pytest.mark.slow_on_jax
 @pytest.mark.parametrize(
     ("excluded", "by"), [([2], "class_weight"), ([0, 3], "sample_weight")]

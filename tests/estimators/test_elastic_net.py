@@ -308,3 +308,15 @@ def test_softmax_intercepts_sum_to_zero(parameters):
     model = xlr.LogisticRegression(class_weight=weights, **parameters).fit(X + 3, y)
     assert abs(model.coef_.sum(axis=0)).max() > 0.01
     assert abs(model.intercept_.sum()) < 1e-12
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_models_without_coefficients_converge(dtype):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(100, 500)).astype(dtype)
+    y = (X[:, :3].sum(axis=1) + rng.logistic(size=100) > 0).astype(int)
+    model = xlr.LogisticRegressionCV(l1_ratios=[1.0], solver="active-set").fit(X, y)
+    assert model.converged_
+    strong = xlr.LogisticRegression(l1_ratio=1.0, C=1e-4, solver="active-set")
+    assert (strong.fit(X, y).coef_ == 0).all()
+    assert strong.converged_

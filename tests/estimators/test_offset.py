@@ -192,3 +192,18 @@ def test_prediction_after_a_refit_needs_no_offset(recwarn):
     model = FITTED["binary"]()
     model.fit(X, Y).predict(X)
     assert not recwarn.list
+
+
+def test_torch_differentiates_predictions_in_their_offset():
+    torch = pytest.importorskip("torch")
+    rng = np.random.default_rng(0)
+    X, offset = rng.normal(size=(40, 3)), rng.normal(size=40)
+    y = (X[:, 0] + rng.logistic(size=40) > 0).astype(int)
+    model = xlr.LogisticRegression().fit(X, y, offset=offset)
+    p = model.predict_proba(X, offset)[:, 1]
+    known = torch.tensor(offset, requires_grad=True)
+    model.predict_proba(torch.tensor(X), known)[:, 1].sum().backward()
+    np.testing.assert_allclose(known.grad, p * (1 - p), rtol=1e-9)
+    rows = torch.tensor(X, requires_grad=True)
+    model.decision_function(rows, 2 * rows[:, 0]).sum().backward()
+    np.testing.assert_allclose(rows.grad[0], model.coef_[0] + [2, 0, 0], rtol=1e-9)

@@ -32,9 +32,9 @@ class Targets:
         :math:`s_i`, in the dtype of the computations.
     counts : array of shape (n_samples, n_counts) or None
         Copies of the row in each resample, :math:`n_{ir}`, of any dtype; None for one.
-    class_factors : array of shape (n_models, 2) or None
-        Factors :math:`f` of the weights for the labels 0 and 1 in each model, in the
-        dtype of the computations; None for ones.
+    class_factors : array of shape (n_models, n_classes) or None
+        Factors :math:`f` of the weights for each label in each model, in the dtype of
+        the computations; None for ones. Models of more than two classes share labels.
     label_of, count_of : array of shape (n_models,) or None
         Column of ``labels`` and of ``counts`` for each model. None if all models share
         one column, or each has its own.
@@ -66,9 +66,12 @@ class Targets:
         if self.counts is not None:
             counts = _columns(self.counts[rows, :], self.count_of, dtype, xp=xp)
             weights = weights * counts
-        if self.class_factors is not None:
-            first, second = self.class_factors[:, 0], self.class_factors[:, 1]
-            weights = weights * xp.where(labels > 0, second, first)
+        factors = self.class_factors
+        if factors is not None and factors.shape[1] == 2:
+            weights = weights * xp.where(labels > 0, factors[:, 1], factors[:, 0])
+        elif factors is not None:
+            codes = xp.astype(labels[:, 0], xp.int32)
+            weights = weights * xp.take(factors.T, codes, axis=0)
         return labels, weights
 
     @property

@@ -103,7 +103,8 @@ def bootstrap(
 
     Each resample draws as many rows as X has, with replacement. The counts of a row are
     its weights, so that all refits share X. If there are many rows per parameter, the
-    refits start at the fit to all rows.
+    refits start at the fit to all rows. ``class_weight='balanced'`` balances each
+    resample.
 
     Parameters
     ----------

@@ -111,8 +111,10 @@ def fit_resamples(
     spec = dataset.spec_of(one_vs_rest=False) if is_ovr else dataset.spec
     kept = dataset.class_weights.kept
     resampled = spec.data.resampled(spec.data.place_rows(counts), 1)
-    has_class = arrays.to_host(resampled.class_weights(kept.size)) > 0
+    totals = arrays.to_host(resampled.class_weights(kept.size)).astype(np.float64)
+    has_class = totals > 0
     del resampled  # a copy of the counts on the device
+    is_balanced = kind == "resample" and estimator.class_weight == "balanced"
     n_classes, min_classes = has_class.sum(axis=1), MIN_CLASSES[kind]
     if n_classes.max() < min(2, max(min_classes, kept.size)):
         raise ValueError(
@@ -136,6 +138,12 @@ def fit_resamples(
         # With chunks, each new spec stores a copy of the targets on the workers.
         spec = rows.spec if pattern.all() else rows.spec_of(kept=kept[pattern])
         spec = spec.resampled(spec.data.place_rows(counts[:, members]), Cs.size)
+        if is_balanced:
+            given = dataset.class_weights.factors[kept[pattern]]
+            own = _balanced_factors(totals[members][:, pattern], given, is_ovr)
+            own = features.place(own, spec.data.dtype)
+            data = spec.data.with_targets(partial(replace, class_factors=own))
+            spec = replace(spec, data=data)
         C: Any = float(Cs[0])
         if Cs.size > 1:
             C = np.repeat(Cs[order], spec.data.targets.n_models // Cs.size)
@@ -177,6 +185,32 @@ def fit_resamples(
                 fittings = fittings_of(members, dataset) if members.size else []
         fit(members, fittings)
     return ResampledModels(coef, intercept, n_iter, converged, usable, solver)
+
+
+def _balanced_factors(
+    totals: np.ndarray, given: np.ndarray, is_ovr: bool
+) -> np.ndarray:
+    """Return the class factors of the models that balance the classes of each resample.
+
+    Parameters
+    ----------
+    totals : ndarray of shape (n_resamples, n_classes)
+        Sums of the weights of each class.
+    given : ndarray of shape (n_classes,)
+        Factors that the weights contain, which balance all rows.
+    is_ovr : bool
+        Whether each class has its own model, of two classes.
+
+    Returns
+    -------
+    ndarray of shape (n_models, n_classes)
+    """
+    n_classes, rows = totals.shape[1], totals / given
+    total = rows.sum(axis=1, keepdims=True)
+    if not is_ovr or n_classes == 1:
+        return total / (n_classes * totals)
+    others = rows @ (1 - np.eye(n_classes))
+    return np.stack([total / (2 * others), total / (2 * rows)], axis=2).reshape(-1, 2)
 
 
 def _is_weak(fitting: Fitting) -> bool:

@@ -75,7 +75,7 @@ def _held_out_loss(
     ``LogisticRegressionCV``.
     """
     xp, dtype = block.xp, block.matrix.dtype
-    max_logit = float(xp.finfo(dtype).max)
+    max_logit = float(xp.finfo(dtype).max) / 4  # so that differences are finite
     max_loss = -math.log(float(xp.finfo(block.accumulation_dtype).eps))
     numbers, sums = np.arange(counts.shape[0]), []
     for fold in range(coef.shape[0]):

@@ -303,11 +303,11 @@ class Objective:
             return self.zeros()
         xp = self.xp
         logits = xp.log(self.class_shares + ADDED_SHARE)
-        # The first of two classes has the logit 0; those of more classes sum to 0.
-        origin = logits[:, :1]
-        if self.n_outputs > 1:
-            origin = xp.mean(logits, axis=1, keepdims=True)
-        intercept = (logits - origin)[:, -self.n_outputs :]
+        if self.loss.shift_invariant:
+            logits = logits[:, : self.n_outputs]
+            intercept = logits - xp.mean(logits, axis=1, keepdims=True)
+        else:
+            intercept = logits[:, 1:] - logits[:, :1]
         shape = self.n_columns, self.n_features
         coef = xp.zeros(shape, dtype=self.accumulation_dtype, device=self.device)
         return self.join(coef, xp.reshape(intercept, (-1,)))
