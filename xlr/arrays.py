@@ -35,9 +35,6 @@ HOST_BLOCK_BYTES = 2**21
 # Bytes of a block on a GPU, which hides the launch times of kernels.
 DEVICE_BLOCK_BYTES = 2**27
 
-# Maximum number of entries of a dense selection, in libraries that cannot add by index.
-MAX_SELECTION = 2**22
-
 
 def is_foreign(x: Any, name: str = "x") -> bool:
     """Return whether ``x`` is an array of a library other than NumPy and SciPy.
@@ -494,8 +491,12 @@ def memory_errors(x: Array) -> Iterator[None]:
         ) from error
 
 
-def index_add(sums: Any, index: Array, values: Array, *, xp: Namespace) -> Array:
-    """Return the sums with each row of values added at its index."""
+def index_add(sums: Any, index: Array, values: Array) -> Array:
+    """Return the sums with each row of values added at its index.
+
+    The standard has no such function: other libraries than torch, JAX and CuPy add on
+    the host.
+    """
     if hasattr(sums, "index_add"):  # torch
         return sums.index_add(0, index, values)
     if hasattr(sums, "at"):  # JAX
@@ -503,14 +504,9 @@ def index_add(sums: Any, index: Array, values: Array, *, xp: Namespace) -> Array
     if hasattr(sums, "scatter_add"):  # CuPy
         sums.scatter_add(index, values)
         return sums
-    n, (n_columns, _) = index.shape[0], sums.shape
-    columns = xp.arange(n_columns, dtype=index.dtype, device=device_of(index))
-    step = MAX_SELECTION // n_columns + 1
-    for start in range(0, n, step):
-        rows = slice(start, min(start + step, n))
-        selection = xp.astype(index[rows][:, None] == columns, values.dtype)
-        sums = sums + xp.matmul(selection.T, values[rows, :])
-    return sums
+    total = np.array(to_host(sums))
+    np.add.at(total, to_host(index), to_host(values))
+    return move_like(total, sums)
 
 
 def cholesky(a: Array, *, xp: Namespace) -> Array:

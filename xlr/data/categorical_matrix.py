@@ -207,7 +207,7 @@ class CategoricalMatrix:
         place = {"dtype": residual.dtype, "device": self.device}
         sums = self.xp.zeros((self.shape[1] + 1, residual.shape[1]), **place)
         for j in range(len(self.n_levels)):
-            sums = arrays.index_add(sums, self.indices[:, j], residual, xp=self.xp)
+            sums = arrays.index_add(sums, self.indices[:, j], residual)
         return sums[:-1, :].T
 
     def sandwich(self, columns: Array) -> Array:
