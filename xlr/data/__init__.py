@@ -1,6 +1,5 @@
 """Layer 2: kinds of X, targets, and the passes over the rows."""
 
-from xlr.dask_graph import call, fetch
 from xlr.data.blocks import padded_size
 from xlr.data.categorical_matrix import CategoricalMatrix
 from xlr.data.chunks import ChunkedData, ChunkedMatrix, PerRow, matrix_of

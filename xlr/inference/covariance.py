@@ -11,7 +11,8 @@ from scipy.sparse import csr_array
 
 from xlr import arrays
 from xlr.arrays import Array
-from xlr.data import Block, fetch
+from xlr.dask_graph import fetch
+from xlr.data import Block
 from xlr.inference.fitted_data import Estimates, FittedData
 from xlr.inference.newton import NewtonStep, refine
 from xlr.inputs.tables import accept, is_missing

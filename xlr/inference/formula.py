@@ -18,7 +18,8 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from xlr import arrays
-from xlr.data import CategoricalMatrix, SplitMatrix, fetch
+from xlr.dask_graph import fetch
+from xlr.data import CategoricalMatrix, SplitMatrix
 from xlr.estimators import LogisticRegression
 from xlr.inference.fitted_data import first_class
 from xlr.inference.infer import infer

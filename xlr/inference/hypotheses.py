@@ -11,7 +11,8 @@ import numpy as np
 
 from xlr import arrays
 from xlr.arrays import Array
-from xlr.data import Block, PerRow, as_matrix, call
+from xlr.dask_graph import call
+from xlr.data import Block, PerRow, as_matrix
 from xlr.estimators import LogisticRegression
 from xlr.inference.covariance import design
 from xlr.inference.fitted_data import FittedData
