@@ -19,10 +19,6 @@ SAMPLED_ROWS, MAX_SAMPLED_ENTRIES = 25, 1e6
 # Number of entries for the location and spread of columns with outliers (10 ms).
 LOCATION_ENTRIES = 10**5
 
-# Number of columns above which the sort of the sample leaves out constant columns. The
-# sort of 30,000 columns takes a quarter of a fit to 2,000 texts.
-MANY_COLUMNS = 1000
-
 # Ratio of standard deviation to spread of most values above which a column has
 # outliers: dividing by the standard deviation would hide the other differences.
 MIN_OUTLIER_RATIO = 1e3
@@ -253,21 +249,12 @@ def _gap_statistics(
     rows = np.arange(n_rows) * (n - 1) // (n_rows - 1)
     rows = arrays.move(rows, xp=matrix.xp, device=matrix.device)
     values = arrays.to_host(matrix.take_rows(rows).to_dense()).astype(np.float64)
-    columns: Any = slice(None)
-    if values.shape[1] > MANY_COLUMNS:  # most columns of texts are zero in the sample
-        columns = (values != values[0]).any(axis=0)
-    some = values[:, columns]
-    some.sort(axis=0)
-    gaps = some[1:] - some[:-1]
+    values.sort(axis=0)
+    gaps = values[1:] - values[:-1]
     n_gaps = np.count_nonzero(gaps, axis=0)
     gaps.sort(axis=0)
     middle = np.maximum(n_rows - n_gaps // 2 - 2, 0)
-    median = gaps[middle, np.arange(some.shape[1])]
-    if some.shape == values.shape:
-        return some, median, n_gaps
-    statistics = np.zeros((2, values.shape[1]))
-    statistics[:, columns], values[:, columns] = (median, n_gaps), some
-    return values, *statistics
+    return values, gaps[middle, np.arange(values.shape[1])], n_gaps
 
 
 def refuse_non_finite(matrix: Matrix, names: list[str] | None = None) -> None:
