@@ -22,10 +22,6 @@ from xlr.text import listed, printable, quoted
 # A column with more levels, each with a coefficient, is probably an identifier.
 MAX_LEVELS = 10**6
 
-
-# Dtypes of codes, with levels in an order.
-CATEGORICAL_DTYPES = nw.Categorical | nw.Enum
-
 # Values of a column, None for missing ones; and its levels in the order of a
 # categorical column, None for other columns.
 Levels = tuple[list[Any], list[Any] | None]
@@ -281,7 +277,7 @@ def table_levels(column: Any) -> list[Any] | None:
         return None
     series = nw.from_native(column, series_only=True, pass_through=True)
     dtype = getattr(series, "dtype", None)
-    if not isinstance(dtype, CATEGORICAL_DTYPES):
+    if not isinstance(dtype, nw.Categorical | nw.Enum):
         return None
     if dtype == nw.Categorical and series.implementation.is_polars():
         return None
@@ -305,15 +301,6 @@ def _factorized(column: nw.Series[Any]) -> tuple[np.ndarray, list[Any]]:
         return codes, values
     column = _decoded(column)
     unique = column.unique(maintain_order=True)
-    is_polars = hasattr(stored, "to_physical")
-    if is_polars and isinstance(column.dtype, CATEGORICAL_DTYPES):
-        unique_codes, codes = (
-            series.to_physical().cast(int).fill_null(-1).to_numpy()
-            for series in (unique.to_native(), stored)
-        )
-        value_indices = np.empty(unique_codes.max(initial=-1) + 2, dtype=np.intp)
-        value_indices[unique_codes] = np.arange(len(unique_codes))
-        return value_indices[codes], _to_list(unique)
     old, new = unique.to_list(), range(len(unique))
     codes = column.replace_strict(old, new, return_dtype=nw.Int32).to_numpy()
     return codes, _to_list(unique)
