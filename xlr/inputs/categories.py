@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from numbers import Number
 from typing import Any
 
 import narwhals.stable.v2 as nw
@@ -128,7 +127,7 @@ class Encoder:
 
         It is -1 for the reference and for unknown levels.
         """
-        with _checked(name, column):
+        with _named(name):
             value_indices, values = _factorized(column)
         if None in values and self.handle_missing == "error":
             raise ValueError(
@@ -237,7 +236,7 @@ def find_levels(names: list[str], X: Any) -> dict[str, Levels]:
     frame = nw.from_native(X, eager_only=True)
     levels = {}
     for name, column in zip(names, frame.select(names).iter_columns()):
-        with _checked(name, column):
+        with _named(name):
             values = _decoded(column).unique(maintain_order=True)
             levels[name] = _to_list(values), table_levels(column)
     return levels
@@ -245,11 +244,7 @@ def find_levels(names: list[str], X: Any) -> dict[str, Levels]:
 
 def _merged(parts: list[Levels], name: str, with_missing: bool) -> list[Any]:
     """Return the levels in the order of the table, else sorted; a missing one last."""
-    seen: dict[Any, Any] = {}
-    for value in itertools.chain(*(values for values, _ in parts)):
-        kind, known = type(value), type(seen.setdefault(value, value))
-        if kind is not known and issubclass(kind, Number):  # 1, 1.0 and True are equal
-            raise _not_comparable(name, f"{known.__name__} and {kind.__name__}")
+    seen = dict.fromkeys(itertools.chain(*(values for values, _ in parts)))
     missing = [None] * (None in seen and with_missing)
     seen.pop(None, None)
     if len(seen) > MAX_LEVELS:
@@ -261,10 +256,8 @@ def _merged(parts: list[Levels], name: str, with_missing: bool) -> list[Any]:
     if len(ordered) == len(parts):
         every = dict.fromkeys(level for levels in ordered for level in levels)
         return [level for level in every if level in seen] + missing
-    try:
+    with _named(name):
         return sorted(seen) + missing
-    except TypeError as error:
-        raise _not_comparable(name, error) from error
 
 
 def table_levels(column: Any) -> list[Any] | None:
@@ -290,7 +283,8 @@ def _factorized(column: nw.Series[Any]) -> tuple[np.ndarray, list[Any]]:
     None stands for missing values.
     """
     stored = column.to_native()
-    if _is_pandas_like(stored):
+    is_cudf = nw.dependencies.is_cudf_series(stored)
+    if hasattr(stored, "factorize") and not is_cudf:  # of pandas or modin
         if hasattr(stored, "cat"):
             codes, index = stored.cat.codes.to_numpy(), stored.cat.categories
         else:
@@ -325,37 +319,13 @@ def _to_list(values: nw.Series[Any]) -> list[Any]:
 
 
 @contextmanager
-def _checked(name: str, column: nw.Series[Any]) -> Iterator[None]:
-    """Refuse values of several types, and name the column in other errors."""
+def _named(name: str) -> Iterator[None]:
+    """Name the column in errors: libraries raise their own for objects and lists."""
     try:
-        _refuse_mixed(column.to_native())
         yield
-    except Exception as error:  # libraries raise their own for objects and lists
-        raise _not_comparable(name, error) from error
-
-
-def _is_pandas_like(column: Any) -> bool:
-    """Return whether a native column is one of pandas or modin."""
-    is_cudf = nw.dependencies.is_cudf_series(column)
-    return hasattr(column, "factorize") and not is_cudf
-
-
-def _refuse_mixed(column: Any) -> None:
-    """Raise TypeError for a column of pandas whose values are of several types.
-
-    Otherwise 1, 1.0 and True would be one level.
-    """
-    if _is_pandas_like(column) and column.dtype == object:
-        infer: Any = nw.dependencies.get_pandas().api.types.infer_dtype
-        if infer(column).startswith("mixed"):
-            kinds = {type(value).__name__ for value in column if not is_missing(value)}
-            if len(kinds) > 1:
-                raise TypeError(" and ".join(sorted(kinds)))
-
-
-def _not_comparable(name: str, error: object) -> ValueError:
-    said = printable(" ".join(str(error).split()), 200)
-    return ValueError(
-        f"The levels of column {quoted(name)} of X mix types or do not compare "
-        f"({said}). Make them one type, for instance strings."
-    )
+    except Exception as error:
+        said = printable(" ".join(str(error).split()), 200)
+        raise ValueError(
+            f"The levels of column {quoted(name)} of X mix types or do not compare "
+            f"({said}). Make them one type, for instance strings."
+        ) from error
