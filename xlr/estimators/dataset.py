@@ -231,14 +231,9 @@ class LabelledDataset(Dataset):
         return None if chunks is None else chunks.X.n_passes
 
     @property
-    def n_logits(self) -> int:
-        """Return the number of logits of a row: one for two classes, else one each."""
-        return loss_of(self.totals.shape[0]).n_outputs
-
-    @property
     def coef_shape(self) -> tuple[int, int]:
         """Return the shape of ``coef_``."""
-        return self.n_logits, self.features.X.shape[1]
+        return loss_of(self.totals.shape[0]).n_outputs, self.features.X.shape[1]
 
     def spec_of(self, **changes: Any) -> ModelSpec:
         """Return the spec of the models with some changes of the class weights."""

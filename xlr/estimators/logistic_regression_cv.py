@@ -385,8 +385,8 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
         logits = given.pop("logits")
         rows = np.arange(len(logits))[:, None] if arrays.is_dask(X) else X
         logits = np.reshape(logits, (len(logits), -1))
-        is_ovr, fitted = self._is_one_vs_rest, vars(self)
-        model = ScoredModel(classes, is_ovr, rows, logits, **fitted)
+        host = {"classes_": classes, "_one_vs_rest": self._is_one_vs_rest}
+        model = ScoredModel(rows, logits, **{**vars(self), **host})
         return float(scorer(model, rows, given.pop("y_true"), **given))
 
     @classmethod

@@ -130,7 +130,7 @@ def fit_resamples(
     shape = (is_usable.size, l1_ratios.size, Cs.size)
     n_iter, converged = np.zeros(shape, dtype=np.int32), np.zeros(shape, dtype=bool)
     coef = np.full((*shape, *dataset.coef_shape), np.nan)
-    intercept = np.full((*shape, dataset.n_logits), np.nan)
+    intercept = np.full(coef.shape[:-1], np.nan)
 
     def fittings_of(members: np.ndarray, rows: LabelledDataset) -> list[Fitting]:
         """Return the fits of some resamples with the same classes, per l1_ratio."""

@@ -150,10 +150,10 @@ def held_out_scores(
         }
         models = (
             ScoredModel(
-                classes,
-                one_vs_rest,
                 X,
                 logits[:, k, :],
+                classes_=classes,
+                _one_vs_rest=one_vs_rest,
                 coef_=w[k, ...],
                 intercept_=b[k, ...],
                 _has_offset=data.targets.offset is not None,
@@ -213,26 +213,17 @@ class ScoredModel(LinearClassifier):
 
     Parameters
     ----------
-    classes : ndarray of shape (n_classes,)
-    one_vs_rest : bool
     X : array or matrix
         The rows to score.
     logits : ndarray of shape (n_samples, n_columns)
         Logits of these rows.
     **fitted
-        Fitted attributes, for scorers that read them or predict other rows.
+        Fitted attributes: ``classes_``, on the host, and ``_one_vs_rest``; and others
+        for scorers that read them or predict other rows.
     """
 
-    def __init__(
-        self,
-        classes: np.ndarray,
-        one_vs_rest: bool,
-        X: Any,
-        logits: np.ndarray,
-        **fitted: Any,
-    ) -> None:
+    def __init__(self, X: Any, logits: np.ndarray, **fitted: Any) -> None:
         self.__dict__.update(fitted)
-        self.classes_, self._one_vs_rest = classes, one_vs_rest
         self._X, self._logits = X, logits
 
     def fit(self, X: Array, y: Array) -> ScoredModel:
