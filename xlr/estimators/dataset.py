@@ -62,10 +62,6 @@ class ModelSpec:
     fit_index: np.ndarray | None = None
     separate_models: bool = False
 
-    def resampled(self, counts: Any, n_each: int) -> ModelSpec:
-        """Return the spec with the data of :meth:`TrainingData.resampled`."""
-        return replace(self, data=self.data.resampled(counts, n_each))
-
     def by_row(self, by_model: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Convert numbers per model, (..., n_models), to numbers per row of ``coef_``.
 

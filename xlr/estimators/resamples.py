@@ -137,13 +137,13 @@ def fit_resamples(
         pattern = has_class[members[0]]
         # With chunks, each new spec stores a copy of the targets on the workers.
         spec = rows.spec if pattern.all() else rows.spec_of(kept=kept[pattern])
-        spec = spec.resampled(spec.data.place_rows(counts[:, members]), Cs.size)
+        data = spec.data.resampled(spec.data.place_rows(counts[:, members]), Cs.size)
         if is_balanced:
             given = dataset.class_weights.factors[kept[pattern]]
             own = _balanced_factors(totals[members][:, pattern], given, is_ovr)
-            own = features.place(own, spec.data.dtype)
-            data = spec.data.with_targets(partial(replace, class_factors=own))
-            spec = replace(spec, data=data)
+            own = features.place(own, data.dtype)
+            data = data.with_targets(partial(replace, class_factors=own))
+        spec = replace(spec, data=data)
         C: Any = float(Cs[0])
         if Cs.size > 1:
             C = np.repeat(Cs[order], spec.data.targets.n_models // Cs.size)
