@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import math
 import operator
@@ -9,7 +10,6 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from sklearn.metrics import make_scorer
 
 from xlr import arrays
 from xlr.arrays import Array
@@ -199,13 +199,9 @@ def with_class_labels(
     known: dict[str, Any] = {"labels": classes}
     if "pos_label" in taken and classes.shape[0] == 2:
         known["pos_label"] = classes[1]
-    made: Any = scorer
-    return make_scorer(
-        metric,
-        greater_is_better=made._sign > 0,
-        response_method=made._response_method,
-        **{**known, **made._kwargs},
-    )
+    changed: Any = copy.copy(scorer)
+    changed._kwargs = {**known, **changed._kwargs}
+    return changed
 
 
 class ScoredModel(LinearClassifier):
