@@ -331,7 +331,7 @@ WRONG_CATEGORIES = {
     "an absent column": (["zip"], {}, "categorical names 'zip'"),
     "levels of two types": (["town"], {"town": [1, "A"] * 100}, "mix types"),
     "lists": (["town"], {"town": [[1]] * 200}, "'town' of X mix types or do not"),
-    "no values": (["town"], {"town": [None] * 200}, "holds no values"),
+    "no values": (["town"], {"town": [None] * 200}, "holds missing values"),
     "not a list": ("town", {}, "'auto' or a list of column names; got 'town'"),
 }
 

@@ -189,9 +189,6 @@ def fit_encoder(
         name: _merged([part[name] for part in parts], name, with_missing)
         for name in chosen
     }
-    empty = [name for name in chosen if not levels[name]]
-    if empty:
-        raise ValueError(f"{columns_hold(empty)} no values. Leave out such columns.")
     # Without a penalty, one level is dropped: the columns of all levels sum to one, as
     # the intercept. Without an intercept, the first column keeps all levels, as in R.
     free = not hasattr(estimator, "Cs") and math.isinf(
