@@ -11,6 +11,7 @@ import numpy as np
 from xlr import arrays
 from xlr.arrays import Array
 from xlr.data import (
+    ChunkedMatrix,
     ColumnStatistics,
     Scaler,
     Targets,
@@ -19,8 +20,8 @@ from xlr.data import (
     without_outliers,
 )
 from xlr.inputs.features import Features
-from xlr.inputs.labels import SoftLabels
-from xlr.inputs.scan import scan_rows
+from xlr.inputs.labels import SoftLabels, check_n_classes
+from xlr.inputs.scan import scan_chunks, scan_targets
 from xlr.inputs.weights import check_offset_columns, check_totals, class_factors
 from xlr.losses import (
     LogisticLoss,
@@ -394,7 +395,7 @@ def read_dataset(
     pool : ThreadPool
     statistics : ColumnStatistics, default=None
         Known statistics of the columns of chunks. The scan then reads no X, and draws
-        no sample.
+        no sample. The statistics of rows in memory are always computed.
     takes_soft_labels : bool, default=False
 
     Raises
@@ -402,9 +403,20 @@ def read_dataset(
     TypeError, ValueError
         If y, the weights or the offset are invalid.
     """
-    classes, totals, labelled_data, statistics = scan_rows(
-        estimator, features, y, sample_weight, offset, pool, statistics=statistics
-    )
+    if y is None:
+        raise ValueError(
+            f"{type(estimator).__name__} requires y to be passed, but the target y is "
+            "None."
+        )
+    if isinstance(features.X, ChunkedMatrix):
+        given = {"y": y, "sample_weight": sample_weight, "offset": offset}
+        scan = scan_chunks(estimator, features, given, statistics)
+        classes, totals, labelled_data, statistics = scan
+    else:
+        classes, totals, targets = scan_targets(features, y, sample_weight, offset)
+        check_n_classes(classes)
+        labelled_data = TrainingData(features.matrix, targets, pool=pool)
+        statistics = None
     weights = ClassWeights.of(
         classes,
         totals,

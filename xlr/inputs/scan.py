@@ -37,7 +37,6 @@ from xlr.inputs.labels import (
 )
 from xlr.inputs.parameters import random_seed
 from xlr.inputs.weights import class_totals, place_weights, read_offset
-from xlr.threads import ThreadPool
 
 # A sample holds at most one in ROWS_PER_SAMPLED_ROW of each chunk's rows. Its target
 # is the larger of SAMPLE_BYTES and SAMPLED_ROWS_PER_FEATURE rows per feature. The
@@ -48,65 +47,18 @@ SAMPLED_ROWS_PER_FEATURE = 20
 MAX_SAMPLE_BYTES = 2**28
 
 
-def scan_rows(
-    estimator: Any,
-    features: Features,
-    y: Any,
-    sample_weight: Any,
-    offset: Any,
-    pool: ThreadPool,
-    *,
-    statistics: ColumnStatistics | None = None,
-) -> tuple[Array, np.ndarray, TrainingData, ColumnStatistics | None]:
-    """Read labels, weights and offset; for chunks, summarise X in the same pass.
-
-    Parameters
-    ----------
-    estimator : estimator
-        May have ``random_state``.
-    features : Features
-    y, sample_weight, offset : arrays
-    pool : ThreadPool
-    statistics : ColumnStatistics, default=None
-        Known statistics of the columns of chunks. X is then not read, and there is no
-        sample.
-
-    Returns
-    -------
-    classes : array of shape (n_classes,)
-        Sorted, in the library of y.
-    totals : ndarray of shape (n_classes,)
-        Sum of the sample weights of each class.
-    rows : TrainingData
-        Class codes and the given weights.
-    statistics : ColumnStatistics or None
-        For rows in chunks. None for rows in memory, whose columns are read later.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If y, the weights or the offset are invalid, with the position of the chunk.
-    """
-    if y is None:
-        raise ValueError(
-            f"{type(estimator).__name__} requires y to be passed, but the target y is "
-            "None."
-        )
-    given = {"y": y, "sample_weight": sample_weight, "offset": offset}
-    if isinstance(features.X, ChunkedMatrix):
-        return _scan_chunks(estimator, features, given, statistics)
-    classes, totals, targets = _scan_targets(features, y, sample_weight, offset)
-    check_n_classes(classes)
-    return classes, totals, TrainingData(features.matrix, targets, pool=pool), None
-
-
-def _scan_targets(
+def scan_targets(
     features: Features, y: Any, sample_weight: Any, offset: Any
 ) -> tuple[Array, np.ndarray, Targets]:
     """Read labels, weights and offset of some rows.
 
     Return the classes of the rows, the sum of the weights of each class, and targets
     with codes of these classes and weights in the widest dtype.
+
+    Raises
+    ------
+    ValueError
+        If y, the weights or the offset are invalid.
     """
     if offset is not None:
         offset = read_offset(offset, features)
@@ -148,13 +100,41 @@ class ChunkSample(NamedTuple):
     totals: np.ndarray
 
 
-def _scan_chunks(
+def scan_chunks(
     estimator: Any,
     features: Features,
     given: dict[str, Any],
     statistics: ColumnStatistics | None,
-) -> tuple[Array, np.ndarray, TrainingData, ColumnStatistics | None]:
-    """Scan all chunks. Their targets stay on the workers."""
+) -> tuple[Array, np.ndarray, TrainingData, ColumnStatistics]:
+    """Read labels, weights and offset of all chunks, and summarise X in the same pass.
+
+    The targets stay on the workers.
+
+    Parameters
+    ----------
+    estimator : estimator
+        May have ``random_state``.
+    features : Features
+    given : dict
+        ``y``, ``sample_weight`` and ``offset``, in this order.
+    statistics : ColumnStatistics or None
+        Known statistics of the columns. X is then not read, and there is no sample.
+
+    Returns
+    -------
+    classes : array of shape (n_classes,)
+        Sorted, in the library of y.
+    totals : ndarray of shape (n_classes,)
+        Sum of the sample weights of each class.
+    rows : TrainingData
+        Class codes and the given weights.
+    statistics : ColumnStatistics
+
+    Raises
+    ------
+    TypeError, ValueError
+        If y, the weights or the offset are invalid, with the position of the chunk.
+    """
     X: ChunkedMatrix = features.X
     inputs = [X.tasks if statistics is None else [literal(None)] * len(X.tasks)]
     inputs += [_split(X, values, name) for name, values in given.items()]
@@ -259,7 +239,7 @@ def _scan_chunk(
         return targets, None, None
     matrix = matrix_of(X, xp=xp)
     features = Features(matrix)
-    classes, totals, targets = _scan_targets(features, y, sample_weight, offset)
+    classes, totals, targets = scan_targets(features, y, sample_weight, offset)
     statistics = None
     if not has_statistics and totals.any():
         data = TrainingData(matrix, targets)
