@@ -173,11 +173,6 @@ class LinearModel(BaseEstimator):
         accumulation_dtype = features.accumulation_dtype
         coef = features.place(self.coef_, accumulation_dtype)
         intercept = self._exact_intercept(features, accumulation_dtype)
-        if coef.shape[1] != n_features:  # set by hand, without n_features_in_
-            raise ValueError(
-                f"X has {n_features} features, but {type(self).__name__} is expecting "
-                f"{coef.shape[1]} features as input."
-            )
         if offset is not None:
             offset = read_offset(offset, features, differentiable=True)
             check_offset_columns(offset, coef.shape[0])

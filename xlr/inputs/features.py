@@ -149,12 +149,11 @@ def read_features(
         return _read_chunks(estimator, X, reset=reset)
     # scikit-learn's validation takes longer than the prediction of a row.
     if type(X) is np.ndarray and X.dtype.char in PLAIN_TYPES and X.ndim == 2 and X.size:
-        known = getattr(estimator, "n_features_in_", None)
-        is_named = hasattr(estimator, "feature_names_in_")
         if reset:
             # A copy costs less than strided products in every pass.
             return Features(X if X.itemsize in X.strides else np.ascontiguousarray(X))
-        if X.shape[1] == known and not is_named:
+        is_named = hasattr(estimator, "feature_names_in_")
+        if not is_named and X.shape[1] == estimator.coef_.shape[1]:
             return Features(X)
     if is_matrix(X):
         _check_width(estimator, X.shape[1], reset)
@@ -250,11 +249,9 @@ def _known_encoder(estimator: Any, X: Any) -> Encoder | None:
 
 
 def _check_width(estimator: Any, width: int, reset: bool) -> None:
-    """Raise ValueError unless X has as many columns as in the fit."""
-    n_features = getattr(estimator, "n_features_in_", width)
-    if (encoder := getattr(estimator, "_encoder", None)) is not None:
-        n_features = len(encoder.columns)
-    if not reset and width != n_features:
+    """Raise ValueError unless X has a column for each coefficient of the fit."""
+    n_features = width if reset else estimator.coef_.shape[1]
+    if width != n_features:
         raise ValueError(
             f"X has {width} features, but {type(estimator).__name__} is expecting "
             f"{n_features} features as input."
