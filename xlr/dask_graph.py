@@ -33,10 +33,7 @@ def _futures_of(values: Any) -> list[Any]:
 
 
 def call(
-    function: Callable[..., Any],
-    *arguments: Delayed,
-    name: str,
-    at: Sequence[str] = (),
+    function: Callable[..., Any], *arguments: Delayed, name: str, at: Sequence[str] = ()
 ) -> Delayed:
     """Return a task that applies a function to the results of other tasks.
 

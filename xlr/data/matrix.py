@@ -192,12 +192,7 @@ class DenseMatrix:
     """
 
     def __init__(
-        self,
-        stored: Array,
-        dtype: Any = None,
-        *,
-        xp: Namespace,
-        device: Device = None,
+        self, stored: Array, dtype: Any = None, *, xp: Namespace, device: Device = None
     ) -> None:
         self.stored = stored
         self.xp = xp

@@ -282,13 +282,7 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
         # The threads of BLAS spin for a while once they have started.
         with thread_pool(features.stored, self.n_jobs) as pool:
             dataset = read_dataset(
-                self,
-                features,
-                y,
-                sample_weight,
-                offset,
-                pool,
-                takes_soft_labels=True,
+                self, features, y, sample_weight, offset, pool, takes_soft_labels=True
             )
             dataset.warn_of_data()
             start = self._read_start(coef_init, intercept_init, dataset)

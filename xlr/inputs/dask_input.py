@@ -67,7 +67,7 @@ def chunks_of(X: Any, like: Matrix, encoder: Encoder | None = None) -> ChunkedMa
         warn(
             f"The columns of X are in {len(X.chunks[1])} chunks. Each pass over the "
             "rows joins them, which moves all of X between workers. Join them once: "
-            "X.rechunk({1: -1}).persist().",
+            "X.rechunk({1: -1}).persist()."
         )
         X = X.rechunk({1: -1})
     if isinstance(X._meta, np.ndarray) and X.dtype != like.stored.dtype:
@@ -138,7 +138,7 @@ def split_like(X: ChunkedMatrix, values: Any, name: str) -> list[Delayed]:
         if own != X.row_counts and not np.isnan([*own, *X.row_counts]).any():
             warn(
                 f"{name} has other chunks than X, and each call rechunks it. Rechunk "
-                f"it once: {name}.rechunk(X.chunks[:1]).",
+                f"it once: {name}.rechunk(X.chunks[:1])."
             )
             values = values.rechunk((X.row_counts, *values.chunks[1:]))
     parts = parts_of(values)

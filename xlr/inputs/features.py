@@ -22,13 +22,7 @@ from xlr.arrays import Array, Device, Namespace
 from xlr.data import ChunkedMatrix, DenseMatrix, as_matrix, canonical, is_matrix
 from xlr.inputs.categories import Encoder, fit_encoder
 from xlr.inputs.dask_input import chunks_of, example_rows, map_partitions
-from xlr.inputs.tables import (
-    accept,
-    check_2d,
-    is_table,
-    raise_with_columns,
-    to_matrix,
-)
+from xlr.inputs.tables import accept, check_2d, is_table, raise_with_columns, to_matrix
 from xlr.text import listed, printable, term_of
 
 # Type characters of NumPy arrays that need no conversion: float64 and float32; and
