@@ -22,7 +22,7 @@ from xlr.inputs.parameters import (
     check_solver_for,
     random_seed,
 )
-from xlr.objective import pays_in_float32
+from xlr.objective import duality_gap, pays_in_float32
 from xlr.solvers import (
     SOLVERS,
     PathPoint,
@@ -251,7 +251,8 @@ class Fitting:
 
         A model whose duality gap is small has converged.
         """
-        gap = self.problem.duality_gap(solution)
+        bound = duality_gap(self.problem.objective, solution.parameters, solution.at)
+        gap = arrays.to_host(bound).astype(np.float64)
         solution = solution.with_bound(gap, float(self._estimator.tol))
         has_optimum = self.check_convergence(solution)
         by_model = {

@@ -41,15 +41,13 @@ class FitCallbacks:
 
     def __init__(self, estimator: Any, X: Any, y: Any, **metadata: Any) -> None:
         self._context = None
-        self._last: tuple[Any, ...] = ()
         if getattr(estimator, "_skl_callbacks", None):
             given = {k: v for k, v in metadata.items() if v is not None}
-            data = {"estimator": estimator, "X": X, "y": y, "metadata": given}
-            self._data = data
+            self._data = {"estimator": estimator, "X": X, "y": y, "metadata": given}
             self._context = estimator._init_callback_context(
                 max_subtasks=estimator.max_iter
             )
-            self._context.call_on_fit_task_begin(**data)
+            self._context.call_on_fit_task_begin(**self._data)
 
     def listener(self, reconstruct: Reconstruct, *arguments: Any) -> Listener | None:
         """Return a function to call after each iteration, or None without callbacks.
@@ -58,10 +56,26 @@ class FitCallbacks:
         ``reconstruct(*arguments, parameters)`` returns the fitted attributes that
         predictions need; it is called only if a callback needs them.
         """
-        if self._context is None:
+        context: Any = self._context
+        if context is None:
             return None
-        known = functools.partial(reconstruct, *arguments)
-        return functools.partial(self._report, known)
+        before: Any = None
+
+        def at(parameters: Array) -> dict[str, Any]:
+            known = functools.partial(reconstruct, *arguments, parameters)
+            return {**self._data, "reconstruction_attributes": known}
+
+        def report(record: Record, parameters: Array) -> bool:
+            nonlocal before
+            stops = False
+            if record.iteration > 0:
+                task = context.subcontext(task_name="iteration")
+                task.call_on_fit_task_begin(**at(before))
+                stops = task.call_on_fit_task_end(**at(parameters))
+            before = parameters
+            return stops
+
+        return report
 
     def end(self, attributes: dict[str, Any]) -> None:
         """Report the end of the fit, with the fitted attributes."""
@@ -69,21 +83,3 @@ class FitCallbacks:
             self._context.call_on_fit_task_end(
                 **self._data, reconstruction_attributes=lambda: attributes
             )
-
-    def _report(
-        self, reconstruct: Reconstruct, record: Record, parameters: Array
-    ) -> bool:
-        before, self._last = self._last, (parameters, reconstruct)
-        if record.iteration == 0:
-            return False
-        context: Any = self._context
-        task = context.subcontext(task_name="iteration")
-        task.call_on_fit_task_begin(**self._at(*before))
-        stops: bool = task.call_on_fit_task_end(**self._at(*self._last))
-        return stops
-
-    def _at(self, parameters: Array, reconstruct: Reconstruct) -> dict[str, Any]:
-        return {
-            **self._data,
-            "reconstruction_attributes": lambda: reconstruct(parameters),
-        }

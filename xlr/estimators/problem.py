@@ -13,9 +13,8 @@ from xlr.arrays import Array
 from xlr.estimators.dataset import UNFITTED_INTERCEPTS, Dataset, ModelSpec
 from xlr.estimators.regularisation import Regularisation
 from xlr.losses import ShareLogisticLoss, ShareSoftmaxLoss
-from xlr.objective import Objective, Separation, duality_gap, find_separation
+from xlr.objective import Objective, Separation, find_separation
 from xlr.penalties import Penalty
-from xlr.solvers import Solution
 from xlr.text import printable
 
 
@@ -143,11 +142,6 @@ class Problem:
             coef, intercept = self.scaler.to_standardized(coef, intercept)
         parameters = self.objective.join(coef, intercept)
         return self.objective.centred_over_classes(parameters)
-
-    def duality_gap(self, solution: Solution) -> np.ndarray:
-        """Return upper bounds on F less its minimum: (n_models,), on the host."""
-        gap = duality_gap(self.objective, solution.parameters, solution.at)
-        return arrays.to_host(gap).astype(np.float64)
 
     @arrays.quiet()
     def coefficients(self, parameters: Array) -> dict[str, Any]:
