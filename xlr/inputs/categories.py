@@ -191,9 +191,8 @@ def fit_encoder(
     }
     # Without a penalty, one level is dropped: the columns of all levels sum to one, as
     # the intercept. Without an intercept, the first column keeps all levels, as in R.
-    free = not hasattr(estimator, "Cs") and math.isinf(
-        getattr(estimator, "C", math.inf)
-    )
+    # Cross-validation has no C.
+    free = math.isinf(getattr(estimator, "C", 1.0))
     drops_by_default = getattr(estimator, "_needs_reference", free)
     drops = estimator.drop == "first" or (estimator.drop == "auto" and drops_by_default)
     n_dropped = dict.fromkeys(chosen, int(drops))
