@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from xlr import arrays, numpy_namespace
 from xlr.arrays import Array, Namespace
+from xlr.dask_graph import array_from_tasks
 from xlr.data import ChunkedMatrix, DenseMatrix, Matrix, padded_size, refuse_non_finite
 from xlr.estimators.conversion import sklearn_model
 from xlr.functions import log_sigmoid, log_softmax, sigmoid_pair, softmax
@@ -399,12 +400,13 @@ def chunk_by_chunk(method: Method) -> Method:
         chunks, model = self._prepare_chunks(X, offset)
         # The result for a row has the shape and the dtype of all results.
         answer = method(model, chunks.like)
-        return chunks.map(
-            partial(_of_chunk, method, model, answer[:0, ...]),
-            split_like(chunks, offset, "offset"),
-            like=answer,
-            name=method.__name__.replace("_", "-"),
-        )
+        predict_chunk = partial(_of_chunk, method, model, answer[:0, ...])
+        functions = [predict_chunk] * len(chunks.tasks)
+        inputs = chunks.tasks, split_like(chunks, offset, "offset")
+        name = method.__name__.replace("_", "-")
+        # A search for the holder of a chunk would wait for the chunk.
+        results = chunks.map_tasks(functions, *inputs, name=name, local=False)
+        return array_from_tasks(results, chunks.row_counts, answer, name=name)
 
     return cast(Method, predict)
 
