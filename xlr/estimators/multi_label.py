@@ -23,7 +23,7 @@ from xlr.estimators.dataset import (
     statistics_of,
 )
 from xlr.functions import log_sigmoid, sigmoid
-from xlr.inputs.features import read_features
+from xlr.inputs.features import Features
 from xlr.inputs.labels import read_entries, read_indicators
 from xlr.inputs.weights import class_factors, read_sample_weight
 from xlr.losses import LogisticLoss, Loss, SoftmaxLoss
@@ -318,9 +318,7 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, ClassifierMixin, Linear
                 f"y has {known.shape[1]} labels, but the model was fitted with "
                 f"{predicted.shape[1]}."
             )
-        features = read_features(self, X, reset=False)
-        with arrays.current_device(X):
-            weights = arrays.to_host(read_sample_weight(sample_weight, features))
+        weights = read_sample_weight(sample_weight, Features(predicted))
         weights = weights * known.any(axis=1)
         if not weights.any():
             raise ValueError("y has no known labels in the rows of positive weight.")
