@@ -117,10 +117,8 @@ class Encoder:
         if not self.numeric:
             return SplitMatrix([CategoricalMatrix(codes, n_levels)])
         numbers = read_numbers(frame.select(self.numeric).to_native())
-        entries = arrays.entries(numbers)
-        codes = arrays.move_like(codes, entries)
-        one_hot = CategoricalMatrix(codes, n_levels, xp=arrays.namespace(entries))
-        return SplitMatrix([numbers, one_hot])
+        codes = arrays.move_like(codes, arrays.entries(numbers))
+        return SplitMatrix([numbers, CategoricalMatrix(codes, n_levels)])
 
     def _codes(self, column: nw.Series[Any], name: str) -> np.ndarray:
         """Return the code of each row: the position among levels with coefficients.
