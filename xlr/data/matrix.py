@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from xlr import arrays
 from xlr.arrays import Array, Device, Namespace
@@ -21,9 +20,7 @@ GRAM_SPEEDUP = 20
 MIN_BLOCK_ROWS = 1024
 
 
-@arrays.pytree("mean", "scale", "varies")
-@dataclass(frozen=True)
-class Scaler:
+class Scaler(NamedTuple):
     r"""The change of variables z = (x - mean) / scale.
 
     With v and c the coefficients and intercept for z, and w and b those for x:
@@ -79,8 +76,7 @@ class Scaler:
 
     def take_columns(self, columns: Array, *, xp: Namespace) -> Scaler:
         """Return the scaler of some columns, by their indices on the device."""
-        values = self.mean, self.scale, self.varies
-        return Scaler(*(xp.take(each, columns) for each in values))
+        return Scaler(*(xp.take(values, columns) for values in self))
 
 
 def max_mean_to_std(dtype: Any, *, xp: Namespace) -> float:
@@ -255,8 +251,7 @@ class DenseMatrix:
         """Return the same numbers in float32 or float64."""
         if dtype == self.dtype == self.stored.dtype:
             return self
-        stored = self.xp.astype(self.stored, dtype, copy=False)
-        return DenseMatrix(stored, dtype, xp=self.xp, device=self.device)
+        return self._with(self.xp.astype(self.stored, dtype, copy=False), dtype)
 
     def standardized(self, scaler: Scaler) -> Any:
         """Return the matrix with centred and scaled columns.

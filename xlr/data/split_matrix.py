@@ -191,8 +191,7 @@ class SplitMatrix:
             return DenseMatrix(self.to_dense(), xp=self.xp).standardized(scaler)
         parts = []
         for part, start, end in self._column_ranges():
-            values = scaler.mean, scaler.scale, scaler.varies
-            own = Scaler(*(value[start:end] for value in values))
+            own = Scaler(*(values[start:end] for values in scaler))
             parts.append(part.standardized(own))
         return self._with(parts)
 
