@@ -414,9 +414,9 @@ def read_dataset(
         classes, totals, labelled_data, statistics = scan
     else:
         classes, totals, targets = scan_targets(features, y, sample_weight, offset)
-        check_n_classes(classes)
         labelled_data = TrainingData(features.matrix, targets, pool=pool)
         statistics = None
+    check_n_classes(classes)
     weights = ClassWeights.of(
         classes,
         totals,

@@ -28,13 +28,7 @@ from xlr.data import (
 )
 from xlr.inputs.dask_input import refuse_sparse_or_masked, split_like
 from xlr.inputs.features import Features
-from xlr.inputs.labels import (
-    SoftLabels,
-    check_n_classes,
-    mixed_types,
-    read_labels,
-    read_soft_labels,
-)
+from xlr.inputs.labels import SoftLabels, mixed_types, read_labels, read_soft_labels
 from xlr.inputs.parameters import random_seed
 from xlr.inputs.weights import class_totals, place_weights, read_offset
 
@@ -164,7 +158,6 @@ def scan_chunks(
             f"of 1 is required by {type(estimator).__name__}."
         )
     classes = _joined_classes(chunk_classes)
-    check_n_classes(classes)
     host, totals = arrays.to_host(classes), np.zeros(classes.shape[0])
     # 3. Sizes and totals; targets with codes into all classes; and the sample.
     X.row_counts = tuple(0 if each is None else each.n_rows for each in samples)
