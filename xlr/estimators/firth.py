@@ -20,7 +20,7 @@ from xlr.estimators.dataset import LabelledDataset, read_dataset
 from xlr.estimators.problem import Problem
 from xlr.estimators.regularisation import Regularisation
 from xlr.inputs.features import Features
-from xlr.objective import Objective, find_aliased, information, jeffreys_term
+from xlr.objective import Objective, find_aliased, jeffreys_term
 from xlr.solvers import SOLVERS, minimise
 from xlr.text import listed, printable, warn
 from xlr.threads import thread_pool
@@ -209,8 +209,8 @@ class FirthLogisticRegression(LinearClassifier):
 
 def _refuse_collinear(objective: Objective, features: Features) -> None:
     """Raise ValueError for columns that are linear combinations of others."""
-    known = information(objective, objective.zeros())
-    gram = arrays.to_host(known.hessian).astype(np.float64)
+    _, _, information = objective.information(objective.zeros())
+    gram = arrays.to_host(information)[0].astype(np.float64)
     if not np.isfinite(gram).all():
         raise ValueError(
             "The information matrix overflows. Clip or correct the outliers of X."

@@ -11,7 +11,7 @@ from scipy.special import ndtri
 
 from xlr import arrays
 from xlr.inference.fitted_data import Estimates, FittedData, Profile
-from xlr.objective import Aliased, Objective, find_aliased, information
+from xlr.objective import Aliased, Objective, find_aliased
 
 # Bound on the L1 norm of the last Newton step, in standardized units. The relative
 # change of standard errors is less than half the bound, or up to 70 times the bound if
@@ -68,17 +68,17 @@ class NewtonStep:
         objective, at = data.objective, data.parameters
         outputs, size = objective.n_outputs, objective.output_size
         # 1. Sums over the rows.
-        sums = information(objective, at)
+        loss, gradient, information = objective.information(at)
         if data.is_firth:
             smooth = objective.value_and_gradient(at).gradient
         else:
-            mean = sums.gradient / objective.total_weight
-            smooth = mean[None, :] + objective.penalty_gradient(at)
+            mean = gradient / objective.total_weight
+            smooth = mean + objective.penalty_gradient(at)
         subgradient = objective.minimum_norm_subgradient(at, smooth)
         self.data = data
         self.subgradient = arrays.to_host(subgradient)[0].astype(np.float64)
-        self.loss = float(data.on_host(sums.loss))
-        self.information = data.on_host(sums.hessian)
+        self.loss = float(data.on_host(loss)[0])
+        self.information = data.on_host(information)[0]
         # 2. The free parameters. Collinearity does not depend on positive weights, so
         # the sum over the classes shows it.
         self._hessian = self.information + np.diag(data.penalty_curvature)

@@ -557,6 +557,28 @@ class Objective:
             return matrix
         return softmax_hessian(matrix, self.n_outputs, xp=xp)
 
+    def information(self, parameters: Array) -> tuple[Array, Array, Array]:
+        """Return the sum of the losses of one model and its derivatives, in one pass.
+
+        The penalty is not part of it. Products are in the accumulation dtype.
+
+        Returns
+        -------
+        loss : array of shape (1,)
+            Minus the log-likelihood.
+        gradient : array of shape (1, n_parameters)
+        hessian : array of shape (1, n_parameters, n_parameters)
+            The observed information, which equals the expected one.
+        """
+        width = self.n_outputs * self.n_features
+        loss, product, total, *sums = self.data.map_reduce(
+            passes.information_sums, self.loss, parameters, width=width, least=4 * width
+        )
+        hessian = bordered(*sums, xp=self.xp) if self.fit_intercept else sums[0]
+        if self.n_outputs > 1:
+            hessian = softmax_hessian(hessian, self.n_outputs, xp=self.xp)
+        return loss, self.join(product, total), hessian
+
     def class_hessians(self, parameters: Array) -> BlockHessian:
         """Return the blocks of the Hessian of single classes, in float32."""
         xp, q = self.xp, self.output_size

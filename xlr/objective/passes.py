@@ -170,6 +170,17 @@ def outer_sums(block: Block, U: Array, dtype: Any) -> tuple[Array, Array, Array]
     return gram, xp.reshape(margin, (n, m, -1)), xp.reshape(total, (n, m, m))
 
 
+def information_sums(block: Block, loss: Loss, parameters: Array) -> tuple[Array, ...]:
+    """Return the sums of :func:`value_and_gradient` and of :func:`gram_sums`.
+
+    The products are in the accumulation dtype.
+    """
+    widest = block.accumulation_dtype
+    block = block._replace(matrix=block.matrix.astype(widest))
+    sums = value_and_gradient(block, loss, parameters)
+    return (*sums, *gram_sums(block, loss, parameters, widest, False))
+
+
 @arrays.compilable
 def pooled_sums(
     block: Block, loss: Loss, parameters: Array, dtype: Any, fit_intercept: bool
