@@ -43,6 +43,10 @@ class NonSmooth(NamedTuple):
         shrunk = xp.sign(w) * xp.where(excess > 0, excess, xp.zeros_like(excess))
         return self.project(shrunk, xp=xp)
 
+    def free(self, w: Array) -> Array:
+        """Return which coefficients are neither at a bound nor at zero under L1."""
+        return ((self.l1 == 0) | (w != 0)) & (w > self.lower) & (w < self.upper)
+
     def project(self, w: Array, *, xp: Namespace) -> Array:
         """Return the nearest coefficients within the bounds."""
         return xp.minimum(xp.maximum(w, self.lower), self.upper)

@@ -24,6 +24,7 @@ from xlr.estimators.problem import Problem
 from xlr.estimators.regularisation import read_regularisation
 from xlr.inputs.dask_input import label_levels
 from xlr.inputs.features import Features
+from xlr.penalties import NonSmooth
 from xlr.text import quoted
 from xlr.threads import ThreadPool
 
@@ -179,7 +180,7 @@ class FittedData:
         Sum of the weights.
     penalty_curvature : ndarray of shape (n_parameters,)
         Second derivatives of the penalty of the summed losses.
-    non_smooth : tuple of three ndarrays of shape (n_parameters,) or floats
+    non_smooth : NonSmooth of three ndarrays of shape (n_parameters,) or floats
         L1 strengths, lower and upper bounds.
     parameters : array of shape (1, n_parameters)
         Estimates, in the order of the solver.
@@ -208,9 +209,10 @@ class FittedData:
         self.total_weight = float(self.class_totals.sum())
         curvature = arrays.to_host(objective.penalty_curvature)[0]
         self.penalty_curvature = curvature.astype(np.float64) * self.total_weight
-        self.non_smooth: tuple[Any, ...] = 0.0, -np.inf, np.inf
+        self.non_smooth = NonSmooth(0.0, -np.inf, np.inf)
         if objective.non_smooth is not None:
-            self.non_smooth = tuple(arrays.to_host(p)[0] for p in objective.non_smooth)
+            values = (arrays.to_host(p)[0] for p in objective.non_smooth)
+            self.non_smooth = NonSmooth(*values)
         features, widest = dataset.features, objective.accumulation_dtype
         coef = features.place(model.coef_, widest)
         intercept = model._exact_intercept(features, widest)
@@ -230,13 +232,12 @@ class FittedData:
     @property
     def free(self) -> np.ndarray:
         """Return the mask of parameters neither at a bound nor at zero under L1."""
-        (l1, lower, upper), params = self.non_smooth, self.standardized_params
-        return ~((l1 > 0) & (params == 0)) & (params > lower) & (params < upper)
+        return self.non_smooth.free(self.standardized_params)
 
     @property
     def is_penalised(self) -> bool:
         """Return whether a penalty or bounds change the estimates."""
-        strengths = self.penalty_curvature + self.non_smooth[0]
+        strengths = self.penalty_curvature + self.non_smooth.l1
         return bool((strengths > 0).any() or not self.free.all())
 
     def standardized_rows(self) -> TrainingData:

@@ -31,9 +31,7 @@ def subgradient_and_free(
     if penalty is None:
         return gradient, None
     subgradient = objective.minimum_norm_subgradient(parameters, gradient)
-    is_active = (penalty.l1 > 0) & (parameters == 0)
-    is_active |= (parameters <= penalty.lower) | (parameters >= penalty.upper)
-    free = (subgradient != 0) | ~is_active
+    free = (subgradient != 0) | penalty.free(parameters)
     return subgradient, objective.xp.astype(free, parameters.dtype)
 
 

@@ -58,11 +58,6 @@ class Problem(NamedTuple):
         penalty = self.non_smooth.l1 @ (np.abs(after.u) - np.abs(before.u))
         return float(penalty + (after.u - before.u) @ mean)
 
-    def free(self, u: np.ndarray) -> np.ndarray:
-        """Return which coordinates are neither at a bound nor penalised and zero."""
-        l1, lower, upper = self.non_smooth
-        return ((l1 == 0) | (u != 0)) & (u > lower) & (u < upper)
-
 
 def minimise_quadratic(
     quadratic: Quadratic, gradient: np.ndarray, non_smooth: NonSmooth, start: np.ndarray
@@ -118,7 +113,7 @@ def minimise_quadratic(
             break
         before, was_solved = point, is_solved
         # 1. Free the active coordinates that violate the KKT conditions.
-        if is_solved and (violates & ~problem.free(point.u)).any():
+        if is_solved and (violates & ~scaled.free(point.u)).any():
             point = _proximal_gradient(problem, point)
         # 2. Minimise over the free coordinates.
         point, is_solved = _projected_newton(problem, point)
@@ -139,11 +134,11 @@ def _proximal_gradient(problem: Problem, point: Point) -> Point:
     Beck and Teboulle (2009), *A fast iterative shrinkage-thresholding algorithm for
     linear inverse problems*, section 3: ISTA with backtracking.
     """
-    quadratic, n_unchanged = problem.quadratic, 0
+    quadratic, non_smooth, n_unchanged = problem.quadratic, problem.non_smooth, 0
     for _ in range(MAX_PROXIMAL_STEPS):
         step_size = 1 / quadratic.largest_curvature
         u = point.u - step_size * point.gradient
-        new = problem.at(problem.non_smooth.prox(u, step_size, xp=np))
+        new = problem.at(non_smooth.prox(u, step_size, xp=np))
         step = new.u - point.u
         curvature = step @ (new.gradient - point.gradient)
         square = step @ step
@@ -152,7 +147,7 @@ def _proximal_gradient(problem: Problem, point: Point) -> Point:
             continue
         if not problem.rise(point, new) < 0:  # rounding
             break
-        is_same = (problem.free(new.u) == problem.free(point.u)).all()
+        is_same = (non_smooth.free(new.u) == non_smooth.free(point.u)).all()
         point, n_unchanged = new, n_unchanged + 1 if is_same else 0
         if n_unchanged == MAX_UNCHANGED_STEPS:
             break
@@ -169,8 +164,9 @@ def _projected_newton(problem: Problem, point: Point) -> tuple[Point, bool]:
         Whether no step decreases the function, or the step ends with the same free
         coordinates, at their minimum.
     """
-    u, (l1, lower, upper) = point.u, problem.non_smooth
-    free = np.flatnonzero(problem.free(u))
+    u, non_smooth = point.u, problem.non_smooth
+    l1, lower, upper = non_smooth
+    free = np.flatnonzero(non_smooth.free(u))
     if not free.size:
         return point, True
     subgradient = (point.gradient + l1 * np.sign(u))[free]
@@ -191,11 +187,11 @@ def _projected_newton(problem: Problem, point: Point) -> tuple[Point, bool]:
     for step_size in sorted(sizes, reverse=True):
         new = problem.at(np.clip(u + step_size * direction, lower, upper))
         if problem.rise(point, new) < 0:
-            return new, bool(problem.free(new.u)[free].all())
+            return new, bool(non_smooth.free(new.u)[free].all())
     # A coordinate within rounding of its end becomes active without a decrease. The
     # next Newton step leaves it out.
     change = np.max(np.abs(new.u - u))
     is_rounding = change <= COORDINATE_ROUNDING * np.max(np.abs(u))
-    if is_rounding and not problem.free(new.u)[free].all():
+    if is_rounding and not non_smooth.free(new.u)[free].all():
         return new, False
     return point, True
