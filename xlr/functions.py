@@ -6,8 +6,6 @@ Nothing overflows or cancels, and they raise no warning.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from xlr import arrays
 from xlr.arrays import Array, Namespace
 
@@ -114,26 +112,8 @@ def log_sigmoid(z: Array) -> Array:
         return xp.minimum(z, xp.zeros_like(z)) - xp.log1p(xp.exp(xp.minimum(z, -z)))
 
 
-class SoftmaxTerms(NamedTuple):
-    """Terms shared by the softmax and its logarithm, for m the maximum of z.
-
-    Attributes
-    ----------
-    shifted : array of the shape of z
-        Shifted logits, z - m.
-    exponential : array of the shape of z
-        exp(z - m); exactly 1 at the maximum.
-    sum_of_others : array with one entry along the axis
-        Sum of ``exponential`` over all classes except one with the maximum.
-    """
-
-    shifted: Array
-    exponential: Array
-    sum_of_others: Array
-
-
-def softmax_terms(z: Array, axis: int, *, xp: Namespace) -> SoftmaxTerms:
-    """Return the terms of :class:`SoftmaxTerms` along ``axis``, to a few ulp.
+def softmax_terms(z: Array, axis: int, *, xp: Namespace) -> tuple[Array, Array, Array]:
+    """Return the terms shared by the softmax and its logarithm, to a few ulp.
 
     The rounding error of a difference d of size 700 is 700 eps, and exp turns an
     absolute error of d into a relative one. That error is itself a floating-point
@@ -143,6 +123,15 @@ def softmax_terms(z: Array, axis: int, *, xp: Namespace) -> SoftmaxTerms:
     Derivatives are as accurate. The maximum is a single entry of z even with ties, and
     its difference from itself is a constant. The derivative of a nearly certain class
     thus has no difference of numbers near 1.
+
+    Returns
+    -------
+    shifted : array of the shape of z
+        z - m, for the maximum m of z along ``axis``.
+    exponential : array of the shape of z
+        exp(z - m); exactly 1 at the maximum.
+    sum_of_others : array with one entry along the axis
+        Sum of ``exponential`` over all classes except one with the maximum.
     """
     zeros = xp.zeros_like(z)
     shape = [1] * z.ndim
@@ -162,7 +151,7 @@ def softmax_terms(z: Array, axis: int, *, xp: Namespace) -> SoftmaxTerms:
     has_error = is_other & (shifted > -800)
     exponential = xp.exp(shifted) * (1 + xp.where(has_error, error, zeros))
     others = xp.where(is_other, exponential, zeros)
-    return SoftmaxTerms(shifted, exponential, xp.sum(others, axis=axis, keepdims=True))
+    return shifted, exponential, xp.sum(others, axis=axis, keepdims=True)
 
 
 def _logits_of_classes(z: Array, axis: int) -> tuple[Array, Namespace]:
@@ -216,8 +205,8 @@ def softmax(z: Array, axis: int = -1) -> Array:
     """
     z, xp = _logits_of_classes(z, axis)
     with arrays.quiet():
-        terms = softmax_terms(z, axis, xp=xp)
-        return terms.exponential / (1 + terms.sum_of_others)
+        _, exponential, sum_of_others = softmax_terms(z, axis, xp=xp)
+        return exponential / (1 + sum_of_others)
 
 
 def log_softmax(z: Array, axis: int = -1) -> Array:
@@ -255,5 +244,5 @@ def log_softmax(z: Array, axis: int = -1) -> Array:
     """
     z, xp = _logits_of_classes(z, axis)
     with arrays.quiet():
-        terms = softmax_terms(z, axis, xp=xp)
-        return terms.shifted - xp.log1p(terms.sum_of_others)
+        shifted, _, sum_of_others = softmax_terms(z, axis, xp=xp)
+        return shifted - xp.log1p(sum_of_others)

@@ -270,6 +270,7 @@ def _weighted_mean(loss: Array, sample_weight: Array | None, *, xp: Namespace) -
     """Return the weighted mean over the rows of an array (n,)."""
     if sample_weight is None:
         return xp.mean(loss)
+    _check_shape("sample_weight", sample_weight, loss.shape[0])
     weights = _placed_like(loss, sample_weight, xp=xp)
     with arrays.quiet():
         return xp.sum(loss * weights) / xp.sum(weights)
@@ -281,20 +282,13 @@ def _placed_like(logits: Array, values: Any, *, xp: Namespace) -> Array:
     return arrays.move_with_gradient(values, xp=xp, **place)
 
 
-def _check_shapes(
-    expected: tuple[int, ...], y: Array, sample_weight: Array | None
-) -> None:
-    """Raise ValueError unless each array has the expected shape."""
-    arguments = {"y": y}
-    if sample_weight is not None:
-        arguments["sample_weight"] = sample_weight
-    for name, values in arguments.items():
-        shape = tuple(values.shape) if hasattr(values, "shape") else np.shape(values)
-        if shape != expected:
-            raise ValueError(
-                f"{name} has shape {shape}, but these logits need one entry per row: "
-                f"{expected}."
-            )
+def _check_shape(name: str, values: Any, n_rows: int) -> None:
+    """Raise ValueError unless values have one entry per row."""
+    if np.shape(values) != (n_rows,):
+        raise ValueError(
+            f"{name} has shape {tuple(np.shape(values))}, but these logits need one "
+            f"entry per row: {(n_rows,)}."
+        )
 
 
 def _y_log_p(y: Array, log_probability: Array, *, xp: Namespace) -> Array:
@@ -349,7 +343,7 @@ def binary_cross_entropy(
     logits, xp = real_floating(logits)
     if logits.ndim != 1:
         raise ValueError(f"logits must have shape (n,), got {tuple(logits.shape)}.")
-    _check_shapes(tuple(logits.shape), y, sample_weight)
+    _check_shape("y", y, logits.shape[0])
     y = _placed_like(logits, y, xp=xp)
     with arrays.quiet():
         loss = -_y_log_p(y, log_sigmoid(logits), xp=xp)
@@ -395,7 +389,7 @@ def cross_entropy(logits: Array, y: Array, sample_weight: Array | None = None) -
             f"logits must have shape (n, n_classes), got {tuple(logits.shape)}."
         )
     n, n_classes = logits.shape
-    _check_shapes((n,), y, sample_weight)
+    _check_shape("y", y, n)
     if not arrays.is_traced(y):
         _check_codes(arrays.to_host(y), n_classes)
     y = _placed_like(logits, y, xp=xp)
