@@ -150,8 +150,7 @@ class Trial(NamedTuple):
         last, now, rounding = state.diagnostics, self.now, objective.rounding
         damping, all_accept = last.damping, np.count_nonzero(accept) == accept.size
         if predicted is not None and (np.count_nonzero(damping) or not all_accept):
-            decrease = last.value - now.value
-            damping = next_damping(damping, predicted, decrease, accept, rounding)
+            damping = self._next_damping(last, accept, predicted, rounding)
             now = now._replace(damping=damping)
         if all_accept:
             return state._replace(
@@ -169,6 +168,27 @@ class Trial(NamedTuple):
             at=Evaluation(*map(chosen, self.at, state.at)),
             diagnostics=Diagnostics(*numbers),
         )
+
+    def _next_damping(
+        self,
+        last: Diagnostics,
+        accept: np.ndarray,
+        predicted: np.ndarray,
+        rounding: float,
+    ) -> np.ndarray:
+        """Return the damping for the next Newton step: (n_models,).
+
+        The ratio of the decrease of F to that of its quadratic model, ``predicted``,
+        decides how far to trust the model next (Nocedal and Wright 2006, *Numerical
+        Optimization*, section 10.3).
+        """
+        damping, ratio = last.damping, (last.value - self.now.value) / predicted
+        accepted = np.where(ratio > 0.75, damping / 16, damping)
+        accepted = np.where(ratio < 0.25, 4 * accepted, accepted)
+        # A step that is too long needs damping on the scale of the curvature. A matrix
+        # without a Cholesky factor needs only the rounding error of its entries.
+        minimum = np.where(np.isfinite(predicted), 1e-3, 16 * rounding)
+        return np.where(accept, accepted, np.maximum(16 * damping, minimum))
 
 
 def try_step(
@@ -251,38 +271,6 @@ def shortened(trial: Trial, last: Diagnostics) -> np.ndarray:
     derivative = trial.derivative_before
     factor = -derivative / (2 * (trial.now.value - last.value - derivative))
     return np.where(np.isfinite(factor), np.clip(factor, 0.1, 0.5), 0.1)
-
-
-def next_damping(
-    damping: np.ndarray,
-    predicted: np.ndarray,
-    decrease: np.ndarray,
-    accept: np.ndarray,
-    rounding: float,
-) -> np.ndarray:
-    r"""Return the damping for the next Newton step: (n_models,).
-
-    The ratio of the decrease of F to that of its quadratic model decides how far to
-    trust the model next (Nocedal and Wright 2006, *Numerical Optimization*, section
-    10.3).
-
-    Parameters
-    ----------
-    damping : ndarray of shape (n_models,)
-        Damping of the last step.
-    predicted, decrease : ndarrays of shape (n_models,)
-        Decrease of the quadratic model of F, and of F.
-    accept : ndarray of bool, of shape (n_models,)
-    rounding : float
-        Machine epsilon of the dtype of X.
-    """
-    ratio = decrease / predicted
-    accepted = np.where(ratio > 0.75, damping / 16, damping)
-    accepted = np.where(ratio < 0.25, 4 * accepted, accepted)
-    # A step that is too long needs damping on the scale of the curvature. A matrix
-    # without a Cholesky factor needs only the rounding error of its entries.
-    minimum = np.where(np.isfinite(predicted), 1e-3, 16 * rounding)
-    return np.where(accept, accepted, np.maximum(16 * damping, minimum))
 
 
 def needs_new_hessian(state: Any, cost: float) -> np.ndarray:
