@@ -16,32 +16,11 @@ first part.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol, Self
 
 import numpy as np
 
 from xlr import arrays
 from xlr.arrays import Array, Namespace
-
-
-class Hessian(Protocol):
-    """A Hessian H, or an estimate of it, as a Newton step needs it.
-
-    Attributes
-    ----------
-    diagonal : array of shape (n_models, n_parameters)
-        Diagonal of H, or 1 where H has no curvature (a constant column).
-    """
-
-    diagonal: Array
-
-    def solver(self, added: Array | None) -> Callable[[Array], Array]:
-        """Return a function that solves (H + diag(added)) x = b for each model."""
-        ...
-
-    def select(self, models: np.ndarray) -> Self:
-        """Return the Hessian of some models, by their indices, which may repeat."""
-        ...
 
 
 class BlockHessian:
@@ -233,6 +212,11 @@ class DiagonalHessian:
         """Return a function that solves (H + diag(added)) x = b, by a division."""
         damped = self.diagonal if added is None else self.diagonal + added
         return lambda vector: vector / damped
+
+
+# A Hessian H, or an estimate of it: what a Newton step solves with. ``diagonal``, of
+# shape (n_models, n_parameters), is 1 where H has no curvature (a constant column).
+Hessian = BlockHessian | PooledHessian | DiagonalHessian
 
 
 def _one_if_flat(diagonal: Array, *, xp: Namespace) -> Array:

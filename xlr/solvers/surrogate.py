@@ -10,10 +10,10 @@ import numpy as np
 
 from xlr import arrays
 from xlr.arrays import Array
-from xlr.objective import Hessian, Objective
+from xlr.objective import BlockHessian, Hessian, Objective
 from xlr.solvers.steps import damping_scale
 
-H = TypeVar("H", bound=Hessian)
+H = TypeVar("H", BlockHessian, Hessian)
 
 # Minimum number of rows per feature: with fewer, the curvature of a class is noise.
 ROWS_PER_FEATURE = 4
