@@ -59,6 +59,12 @@ def check_in_memory(name: str, rows: Any) -> None:
         )
 
 
+def check_finite(name: str, *numbers: np.ndarray) -> None:
+    """Raise ValueError for NaN or infinity."""
+    if not all(np.isfinite(part).all() for part in numbers):
+        raise ValueError(f"{name} contains NaN or infinity. Pass finite numbers.")
+
+
 class FittedResults:
     """Estimates of a fit, their standard errors, and its training data.
 

@@ -16,7 +16,7 @@ from xlr.data import Block, PerRow, as_matrix
 from xlr.estimators import LogisticRegression
 from xlr.inference.covariance import design
 from xlr.inference.fitted_data import FittedData
-from xlr.inference.fitted_results import ChiSquaredTest, FittedResults
+from xlr.inference.fitted_results import ChiSquaredTest, FittedResults, check_finite
 from xlr.inference.table import Table, wald_columns
 from xlr.inputs.dask_input import split_like
 from xlr.inputs.features import read_features
@@ -236,10 +236,7 @@ class HypothesisTests(FittedResults):
                 f"{np.shape(q_matrix)}; expected (m, {params.size}), a column for each "
                 "parameter of cov_params(), and (m,)."
             )
-        if not (np.isfinite(R).all() and np.isfinite(q).all()):
-            raise ValueError(
-                "r_matrix or q_matrix contains NaN or infinity. Pass finite numbers."
-            )
+        check_finite("r_matrix or q_matrix", R, q)
         used = (R != 0).any(axis=0)
         R, V = R[:, used], covariance[np.ix_(used, used)]
         return R @ params[used], np.broadcast_to(q, R.shape[:1]), R @ V @ R.T
@@ -317,10 +314,7 @@ class HypothesisTests(FittedResults):
                 least=CANDIDATE_ROWS,
                 per_row=rows,
             )
-        if not np.isfinite(score).all():
-            raise ValueError(
-                "exog_extra contains NaN or infinity. Pass finite numbers."
-            )
+        check_finite("exog_extra", score)
         # 1. Sums of c'Hz and c'Hc, stacked over the tests.
         order = "epm->emp" if joint else "epm->mep"
         score = score.reshape(1, -1) if joint else score.T

@@ -12,7 +12,7 @@ from xlr.arrays import Array, Namespace
 from xlr.data import Block, DenseMatrix, Targets, TrainingData
 from xlr.estimators.dataset import loss_of
 from xlr.functions import log_sigmoid, log_softmax, sigmoid, softmax
-from xlr.inference.fitted_results import FittedResults, check_in_memory
+from xlr.inference.fitted_results import FittedResults, check_finite, check_in_memory
 from xlr.inference.table import Table, wald_columns
 from xlr.inputs.features import read_features
 from xlr.inputs.parameters import check_option
@@ -141,8 +141,7 @@ class MarginalEffects(FittedResults):
                     return data.standardized_rows()
                 total, weight = data.dataset.labelled_data.map_reduce(_sums_of_columns)
                 rows = arrays.to_host(total / weight[:, None]).astype(np.float64)
-        if not np.isfinite(rows).all():
-            raise ValueError("at contains NaN or infinity. Pass finite numbers.")
+        check_finite("at", rows)
         Z = (rows - self._parameter_map.mean) / self._parameter_map.scale
         ones = np.ones((len(rows), 1))
         return TrainingData(DenseMatrix(Z, xp=np), Targets(1, 0 * ones, ones))
