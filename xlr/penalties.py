@@ -29,10 +29,6 @@ class NonSmooth(NamedTuple):
     lower: Array
     upper: Array
 
-    def value(self, w: Array, *, xp: Namespace) -> Array:
-        """Return kappa |w|, entry by entry."""
-        return self.l1 * xp.abs(w)
-
     def prox(self, w: Array, step: Array | float, *, xp: Namespace) -> Array:
         r"""Return the minimiser over u of (u - w)^2 / 2 + step kappa |u| within bounds.
 
@@ -89,16 +85,12 @@ class Penalty(NamedTuple):
     curvature: Array
     non_smooth: NonSmooth | None = None
 
-    def value(self, coef: Array, *, xp: Namespace) -> Array:
-        """Return the penalty of each model: (n_models,)."""
-        return self.value_and_gradient(coef, xp=xp)[0]
-
     def value_and_gradient(self, coef: Array, *, xp: Namespace) -> tuple[Array, Array]:
         """Return the penalty of each model, and the gradient of its smooth part."""
         gradient = self.curvature * coef
         value = 0.5 * xp.sum(gradient * coef, axis=(1, 2))
         if self.non_smooth is not None:
-            value = value + xp.sum(self.non_smooth.value(coef, xp=xp), axis=(1, 2))
+            value = value + xp.sum(self.non_smooth.l1 * xp.abs(coef), axis=(1, 2))
         return value, gradient
 
     def strong_l1_limit(self, *, xp: Namespace) -> Penalty:

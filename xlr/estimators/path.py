@@ -305,8 +305,7 @@ def _default_path(problem: Problem, null: PathPoint, n_Cs: int) -> np.ndarray:
 def _summary(point: PathPoint) -> tuple[Any, ...]:
     """Return F, penalty, duality gap, n_iter, n_working, converged and seconds."""
     objective, parameters = point.objective, point.parameters
-    coef = objective.coefficients(parameters)
-    penalty = objective.penalty.value(coef, xp=objective.xp)
+    penalty = objective.penalty_terms(parameters).value
     gap = duality_gap(objective, parameters, point.at)
     values = (np.float64(arrays.to_host(x)[0]) for x in (point.at.value, penalty, gap))
     return *values, point.n_iter, point.n_working, point.converged, point.seconds

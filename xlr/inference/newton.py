@@ -73,7 +73,7 @@ class NewtonStep:
             smooth = objective.value_and_gradient(at).gradient
         else:
             mean = gradient / objective.total_weight
-            smooth = mean + objective.penalty_gradient(at)
+            smooth = mean + objective.penalty_terms(at).gradient
         subgradient = objective.minimum_norm_subgradient(at, smooth)
         self.data = data
         self.subgradient = arrays.to_host(subgradient)[0].astype(np.float64)

@@ -61,7 +61,7 @@ def duality_gap(objective: Objective, parameters: Array, at: Evaluation) -> Arra
     intercept_gradient = xp.reshape(intercept_gradient, shape[:2])
 
     # 1. The entropy, and theta.
-    penalty = objective.penalty.value(objective.coefficients(parameters), xp=xp)
+    penalty = objective.penalty_terms(parameters).value
     entropy = at.value - penalty - xp.vecdot(parameters, loss_gradient)
     theta = _mixing_share(objective, intercept_gradient)
     # 2. The interval of -g, and the conjugate of the penalty on it.

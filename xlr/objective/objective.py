@@ -423,19 +423,17 @@ class Objective:
         self, other: Objective, parameters: Array, at: Evaluation
     ) -> Evaluation:
         """Return F and its gradient, from those of another penalty, without a pass."""
-        coef = self.coefficients(parameters)
-        new, gradient = self.penalty.value_and_gradient(coef, xp=self.xp)
-        old, old_gradient = other.penalty.value_and_gradient(coef, xp=self.xp)
-        change = self.per_parameter(gradient - old_gradient)
-        return Evaluation(at.value + (new - old), at.gradient + change)
+        new, old = self.penalty_terms(parameters), other.penalty_terms(parameters)
+        value = at.value + (new.value - old.value)
+        return Evaluation(value, at.gradient + (new.gradient - old.gradient))
 
     # -- penalty ----------------------------------------------------------------------
 
-    def penalty_gradient(self, parameters: Array) -> Array:
-        """Return the gradient of the smooth penalty: (n_models, n_parameters)."""
+    def penalty_terms(self, parameters: Array) -> Evaluation:
+        """Return the penalty of each model, and the gradient of its smooth part."""
         coef = self.coefficients(parameters)
-        _, gradient = self.penalty.value_and_gradient(coef, xp=self.xp)
-        return self.per_parameter(gradient)
+        value, gradient = self.penalty.value_and_gradient(coef, xp=self.xp)
+        return Evaluation(value, self.per_parameter(gradient))
 
     @cached_property
     def penalty_curvature(self) -> Array:

@@ -71,11 +71,8 @@ def best_shift(objective: Objective, parameters: Array) -> tuple[Array, Array | 
     shifted = objective.shifted_over_classes(parameters)
     if shifted is parameters:
         return parameters, 0.0
-    before, after = (
-        objective.penalty.value(objective.coefficients(each), xp=objective.xp)
-        for each in (parameters, shifted)
-    )
-    return shifted, before - after
+    before, after = map(objective.penalty_terms, (parameters, shifted))
+    return shifted, before.value - after.value
 
 
 def shifted_if_better(
