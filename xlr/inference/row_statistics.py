@@ -154,9 +154,7 @@ class RowStatistics(FittedResults):
         if kind == "mcf":
             return self.prsquared
         if kind == "tjur":
-            method = "pseudo_rsquared('tjur')"
-            with self._fitted_data(method, two_classes=True) as data:
-                p, y, s = _probabilities_on_host(data)
+            p, y, s = self._probabilities("pseudo_rsquared('tjur')", two_classes=True)
             means = [np.average(p[:, 1], weights=s * y[:, k]) for k in range(2)]
             return float(means[1] - means[0])
         cox_snell = -float(np.expm1(-self.llr / self.nobs))
@@ -215,6 +213,20 @@ class RowStatistics(FittedResults):
                 residual = xp.sign(residual) * xp.sqrt(2 * s * loss)
             return data.dataset.features.returned(residual=residual)["residual"]
 
+    def _probabilities(self, method: str, **needs: bool) -> tuple[np.ndarray, ...]:
+        """Return probabilities and shares, (n_samples, n_classes), and weights.
+
+        They are on the host, for the arguments of ``_fitted_data``.
+        """
+        with self._fitted_data(method, **needs) as data:
+            gathered = _gather_logits(data)
+            eta, y, s = (arrays.to_host(part).astype(np.float64) for part in gathered)
+        if eta.shape[1] == 1:
+            return sigmoid(np.hstack([-eta, eta])), np.hstack([1 - y, y]), s
+        if y.shape[1] == 1:  # codes
+            y = 1.0 * (y == np.arange(eta.shape[1]))
+        return softmax(eta), y, s
+
     @property
     def pearson_chi2(self) -> float:
         r"""Return Pearson's chi-squared statistic of the fit.
@@ -222,8 +234,7 @@ class RowStatistics(FittedResults):
         It sums squared Pearson residuals for two classes, and
         :math:`s_i (y_{ik} - p_{ik})^2 / p_{ik}` for more.
         """
-        with self._fitted_data("pearson_chi2") as data:
-            p, y, s = _probabilities_on_host(data)
+        p, y, s = self._probabilities("pearson_chi2")
         return float(s @ np.sum((y - p) ** 2 / p, axis=1))
 
     def pred_table(self, threshold: float = 0.5) -> np.ndarray:
@@ -258,8 +269,7 @@ class RowStatistics(FittedResults):
                [ 0., 14., 36.]])
         """
         check_parameters({"threshold": threshold})
-        with self._fitted_data("pred_table") as data:
-            p, y, s = _probabilities_on_host(data)
+        p, y, s = self._probabilities("pred_table")
         predicted = p.argmax(axis=1) if self.equations else 1 * (p[:, 1] > threshold)
         return (s[:, None] * y).T @ np.eye(p.shape[1])[predicted]
 
@@ -299,10 +309,8 @@ class RowStatistics(FittedResults):
         (21.32, 8)
         """
         check_parameters({"n_groups": n_groups})
-        with self._fitted_data(
-            "hosmer_lemeshow", two_classes=True, needs_counts=True
-        ) as data:
-            p, y, s = _probabilities_on_host(data)
+        needs = {"two_classes": True, "needs_counts": True}
+        p, y, s = self._probabilities("hosmer_lemeshow", **needs)
         order = np.argsort(p[:, 1], kind="stable")
         order = order[s[order] > 0]
         p, y, s = p[order, 1], y[order, 1], s[order]
@@ -495,18 +503,6 @@ def _binary_residuals(data: FittedData, *, of_fit: bool = False) -> tuple[Array,
     eta, y = eta[:, 0], y[:, 0]
     p, q = sigmoid(eta), sigmoid(-eta)
     return eta, y, s, y * q - (1 - y) * p, p * q
-
-
-def _probabilities_on_host(data: FittedData) -> tuple[np.ndarray, ...]:
-    """Return probabilities and shares, (n_samples, n_classes), and weights."""
-    gathered = _gather_logits(data)
-    eta, y, s = (arrays.to_host(part).astype(np.float64) for part in gathered)
-    if eta.shape[1] == 1:
-        eta, y = np.concatenate([-eta, eta], axis=1), np.concatenate([1 - y, y], axis=1)
-        return sigmoid(eta), y, s
-    if y.shape[1] == 1:  # codes
-        y = 1.0 * (y == np.arange(eta.shape[1]))
-    return softmax(eta), y, s
 
 
 def _gather_logits(
