@@ -242,9 +242,7 @@ class HypothesisTests(FittedResults):
         return R @ params[used], np.broadcast_to(q, R.shape[:1]), R @ V @ R.T
 
     def score_test(
-        self,
-        exog_extra: Array,
-        hypothesis: Literal["joint", "separate"] = "joint",
+        self, exog_extra: Array, hypothesis: Literal["joint", "separate"] = "joint"
     ) -> ChiSquaredTest:
         r"""Test omitted features by the score (Rao) test, without a fit.
 

@@ -63,11 +63,7 @@ def jeffreys_term(
     # One column for each row of L^-1 and each class.
     columns = objective.split(inverse_root)
     product, total = objective.data.map_reduce(
-        _gradient_sums,
-        objective.loss,
-        parameters,
-        columns,
-        width=columns[0].shape[0],
+        _gradient_sums, objective.loss, parameters, columns, width=columns[0].shape[0]
     )
     gradient = -objective.join(product, total) / total_weight[:, None]
     return Evaluation(-half_log_determinant / total_weight, gradient)

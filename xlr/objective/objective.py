@@ -644,10 +644,7 @@ class Objective:
     def hessian_diagonal(self, parameters: Array) -> Array:
         """Return the diagonal of the Hessian, in one pass: (n_models, n_parameters)."""
         diagonal, total = self.data.map_reduce(
-            passes.hessian_diagonal,
-            self.loss,
-            parameters,
-            width=self._width,
+            passes.hessian_diagonal, self.loss, parameters, width=self._width
         )
         diagonal = self.join(diagonal, total) / self.total_weight[:, None]
         return diagonal + self.penalty_curvature

@@ -105,11 +105,7 @@ def hessian_diagonal(
 
 @arrays.compilable
 def gram_sums(
-    block: Block,
-    loss: Loss,
-    parameters: Array,
-    dtype: Any,
-    by_class: bool,
+    block: Block, loss: Loss, parameters: Array, dtype: Any, by_class: bool
 ) -> tuple[Array, Array, Array]:
     r"""Return the sums over the rows that make the Hessian of each model.
 

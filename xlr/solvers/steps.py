@@ -192,11 +192,7 @@ class Trial(NamedTuple):
 
 
 def try_step(
-    objective: Objective,
-    gradient: Array,
-    target: Array,
-    change: Array,
-    *scalars: Array,
+    objective: Objective, gradient: Array, target: Array, change: Array, *scalars: Array
 ) -> Trial:
     """Evaluate F at the end of a step, and move the decisive numbers to the host.
 
