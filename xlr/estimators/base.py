@@ -158,7 +158,8 @@ class LinearModel(BaseEstimator):
         if offset is None and self._has_offset:
             self._warn_of_missing_offset()
         features = read_features(self, X, reset=False, may_repeat=True)
-        if features.xp is numpy_namespace and arrays.is_traced(offset):
+        is_view = offset is not None and features.xp is numpy_namespace
+        if is_view and arrays.is_traced(offset):
             # A view by NumPy of a JAX array has no derivatives.
             xp, device = features.given or (arrays.namespace(offset), None)
             rows = arrays.move(features.X, xp=xp, device=device)
