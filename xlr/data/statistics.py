@@ -251,7 +251,7 @@ def _gap_statistics(
     values = arrays.to_host(matrix.take_rows(rows).to_dense()).astype(np.float64)
     values.sort(axis=0)
     gaps = values[1:] - values[:-1]
-    n_gaps = np.count_nonzero(gaps, axis=0)
+    n_gaps = (gaps > 0).sum(axis=0)
     gaps.sort(axis=0)
     middle = np.maximum(n_rows - n_gaps // 2 - 2, 0)
     return values, gaps[middle, np.arange(values.shape[1])], n_gaps
