@@ -1,14 +1,26 @@
-"""Cross-validation: the rows of each fold, and the choice of a model."""
+"""Cross-validation: the rows of the folds, the scores of their models, and a choice."""
 
 from __future__ import annotations
 
+import copy
+import inspect
+import math
+import operator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from xlr import arrays
 from xlr.arrays import Array
+from xlr.data import Block, is_matrix
+from xlr.estimators.base import LinearClassifier, linear_predictor
+from xlr.estimators.dataset import LabelledDataset, loss_of
+from xlr.estimators.resamples import count_rows
+from xlr.functions import log_sigmoid
 from xlr.inputs.features import Features
+from xlr.inputs.labels import on_host
+from xlr.losses import Loss
 
 
 def read_folds(
@@ -43,6 +55,231 @@ def read_folds(
     if not all(test.size for test in tests):
         raise ValueError("cv has a fold without rows to test on.")
     return trains, tests
+
+
+# -- scores ----------------------------------------------------------------------------
+
+
+def held_out_likelihood(
+    dataset: LabelledDataset, tests: list[np.ndarray], coef: Array, intercept: Array
+) -> np.ndarray:
+    """Return the mean log-likelihood of the held-out rows of each fold.
+
+    It is scikit-learn's ``'neg_log_loss'``, computed from logits, for all models in one
+    pass.
+
+    Parameters
+    ----------
+    dataset : LabelledDataset
+    tests : list of ndarrays
+        Row numbers of the held-out rows of each fold.
+    coef : array of shape (n_folds, n_models, n_outputs, n_features)
+    intercept : array of shape (n_folds, n_models, n_outputs)
+        In the accumulation dtype.
+
+    Returns
+    -------
+    ndarray of shape (n_folds, n_models)
+        NaN for a fold whose held-out rows have no weight.
+    """
+    data = dataset.labelled_data
+    loss = loss_of(dataset.totals.shape[0])
+    counts = data.place_rows(count_rows(tests, data.n_samples))
+    total, weight = data.map_reduce(
+        _held_out_loss,
+        loss,
+        dataset.class_weights.one_vs_rest,
+        coef,
+        intercept,
+        width=4 * coef.shape[1] * coef.shape[2],
+        per_row=counts,
+    )
+    with arrays.quiet():
+        return -arrays.to_host(total / weight[:, None])
+
+
+@arrays.quiet()
+def _held_out_loss(
+    block: Block,
+    loss: Loss,
+    one_vs_rest: bool,
+    coef: Array,
+    intercept: Array,
+    counts: np.ndarray,
+) -> tuple[Array, Array]:
+    """Return the weighted sums of the losses, (n_folds, n_models), and the weights.
+
+    No probability is below eps of the widest dtype, as in scikit-learn's
+    ``LogisticRegressionCV``.
+    """
+    xp, dtype = block.xp, block.matrix.dtype
+    max_logit = float(xp.finfo(dtype).max) / 4  # so that differences are finite
+    max_loss = -math.log(float(xp.finfo(block.accumulation_dtype).eps))
+    numbers, sums = np.arange(counts.shape[0]), []
+    for fold in range(coef.shape[0]):
+        ids = np.repeat(numbers, counts[:, fold])
+        ids = arrays.move(ids, xp=xp, device=arrays.device_of(block.weights))
+        eta = _logits_of_models(block, ids, coef[fold, ...], intercept[fold, ...])
+        if one_vs_rest:  # its probabilities are divided by their sum
+            eta = log_sigmoid(eta)
+        labels = xp.take(xp.astype(block.labels, dtype), ids, axis=0)
+        # A class without weight has an infinite intercept.
+        eta = arrays.clip(eta, -max_logit, max_logit, xp=xp)
+        value, _ = loss.value_and_gradient(eta, labels, xp=xp)
+        value = arrays.clip(value, None, max_loss, xp=xp)
+        value = xp.astype(value, block.weights.dtype)
+        weights = xp.take(block.weights, ids, axis=0)
+        sums.append((xp.sum(weights * value, axis=0), xp.sum(weights)))
+    total, weight = (xp.stack(list(part)) for part in zip(*sums))
+    return total, weight
+
+
+def held_out_scores(
+    scorer: Callable[..., float],
+    dataset: LabelledDataset,
+    y: np.ndarray,
+    metadata: dict[str, Any],
+    tests: list[np.ndarray],
+    coef: Array,
+    intercept: Array,
+) -> np.ndarray:
+    """Return the scores of the held-out rows of each fold, by a scikit-learn scorer.
+
+    Each model that the scorer gets holds the logits of the scored rows, on the host.
+    One pass computes the logits of all models of a fold. The rows are in ascending
+    order; with chunks of Dask, X holds row numbers.
+
+    Parameters
+    ----------
+    scorer : callable
+    dataset : LabelledDataset
+    y : ndarray of shape (n_samples,)
+    metadata : dict
+        Metadata for the scorer: arrays with an entry for each row of X, or other
+        values.
+    tests, coef, intercept
+        As in :func:`held_out_likelihood`.
+
+    Returns
+    -------
+    ndarray of shape (n_folds, n_models)
+    """
+    data, features = dataset.labelled_data, dataset.features
+    one_vs_rest = dataset.class_weights.one_vs_rest
+    classes, metadata, scores = arrays.to_host(dataset.classes), on_host(metadata), []
+    for i, test in enumerate(map(np.sort, tests)):
+        w, b = coef[i, ...], intercept[i, ...]
+        counts = count_rows([test], data.n_samples)
+        logits_of_blocks = data.map_reduce(
+            _test_logits,
+            w,
+            b,
+            width=w.shape[0] * w.shape[1],
+            combine=operator.add,
+            per_row=data.place_rows(counts),
+        )
+        logits, X = np.concatenate(logits_of_blocks), test[:, None]
+        if data.in_memory:
+            X, ids, xp = features.X, features.place(test, None), features.xp
+            X = X.take_rows(ids) if is_matrix(X) else arrays.take_rows(X, ids, xp=xp)
+        given = {
+            name: np.asarray(v)[test] if np.shape(v)[:1] == y.shape else v
+            for name, v in metadata.items()
+        }
+        models = (
+            ScoredModel(
+                X,
+                logits[:, k, :],
+                classes_=classes,
+                _one_vs_rest=one_vs_rest,
+                coef_=w[k, ...],
+                intercept_=b[k, ...],
+                _has_offset=data.targets.offset is not None,
+            )
+            for k in range(w.shape[0])
+        )
+        scores.append([float(scorer(m, X, y[test], **given)) for m in models])
+    return np.asarray(scores)
+
+
+def _test_logits(
+    block: Block, coef: Array, intercept: Array, counts: np.ndarray
+) -> tuple[np.ndarray]:
+    """Return the logits of the counted rows: (n_rows, n_models, n_outputs)."""
+    ids = np.repeat(np.arange(counts.shape[0]), counts[:, 0])
+    ids = arrays.move(ids, xp=block.xp, device=block.matrix.device)
+    return (arrays.to_host(_logits_of_models(block, ids, coef, intercept)),)
+
+
+def _logits_of_models(block: Block, ids: Array, coef: Array, intercept: Array) -> Array:
+    """Return the logits of some rows for each model: (n_rows, n_models, n_outputs)."""
+    xp, shape = block.xp, coef.shape
+    coef, intercept = xp.reshape(coef, (-1, shape[2])), xp.reshape(intercept, (-1,))
+    eta = linear_predictor(block.matrix.take_rows(ids), coef, intercept)
+    eta = xp.reshape(eta, (-1, *shape[:2]))
+    if block.offset is None:
+        return eta
+    return eta + xp.take(block.offset, ids, axis=0)[:, None, :]
+
+
+def with_class_labels(
+    scorer: Callable[..., float], classes: np.ndarray
+) -> Callable[..., float]:
+    """Return a scorer with all classes as the ``labels`` of its metric, if possible.
+
+    Scored rows may lack some classes. scikit-learn's ``LogisticRegressionCV`` does the
+    same.
+    """
+    metric: Any = getattr(scorer, "_score_func", None)
+    taken = {} if metric is None else inspect.signature(metric).parameters
+    if "labels" not in taken:
+        return scorer
+    known: dict[str, Any] = {"labels": classes}
+    if "pos_label" in taken and classes.shape[0] == 2:
+        known["pos_label"] = classes[1]
+    changed: Any = copy.copy(scorer)
+    changed._kwargs = {**known, **changed._kwargs}
+    return changed
+
+
+class ScoredModel(LinearClassifier):
+    """A fitted model for the scorers of scikit-learn, with NumPy results.
+
+    Parameters
+    ----------
+    X : array or matrix
+        The rows to score.
+    logits : ndarray of shape (n_samples, n_columns)
+        Logits of these rows.
+    **fitted
+        Fitted attributes: ``classes_``, on the host, and ``_one_vs_rest``; and others
+        for scorers that read them or predict other rows.
+    """
+
+    def __init__(self, X: Any, logits: np.ndarray, **fitted: Any) -> None:
+        self.__dict__.update(fitted)
+        self._X, self._logits = X, logits
+
+    def fit(self, X: Array, y: Array) -> ScoredModel:
+        """Do nothing: the model is fitted."""
+        return self
+
+    def _map_logits(
+        self, function: Callable[..., Array], X: Array, offset: Array | None = None
+    ) -> Array:
+        """Return a result from the logits."""
+        logits = self._logits
+        if X is not self._X:
+            logits = super()._map_logits(lambda logits, xp: logits, X, offset)
+        logits = arrays.to_host(logits)
+        # A class without weight has an infinite intercept, which metrics refuse. The
+        # result is a copy, which the function may overwrite.
+        largest = np.finfo(logits.dtype).max
+        logits = np.clip(logits, -largest, largest)
+        return function(logits, xp=arrays.namespace(logits))
+
+
+# -- choice of a model -----------------------------------------------------------------
 
 
 @arrays.quiet()

@@ -13,8 +13,7 @@ from xlr.arrays import Array
 from xlr.data import DenseMatrix
 from xlr.estimators.callbacks import Listener
 from xlr.estimators.dataset import Dataset, ModelSpec
-from xlr.estimators.problem import Problem
-from xlr.estimators.regularisation import read_regularisation
+from xlr.estimators.problem import Problem, read_regularisation
 from xlr.inputs.features import Features, read_features
 from xlr.inputs.parameters import (
     OF_SKLEARN,
@@ -286,9 +285,9 @@ class Fitting:
             models = np.sort(largest[size[largest] > MIN_TESTED_LOGIT])
         gradients = arrays.to_host(solution.at.gradient).astype(np.float64)
         for k in models.tolist():
-            found = self.problem.separation(solution.parameters, gradients[k], k)
-            if found is not None:
-                separations[k] = found
+            separation = self.problem.separation(solution.parameters, gradients[k], k)
+            if separation is not None:
+                separations[k] = separation
         if separations:
             names = self._dataset.features.column_names
             first = next(iter(separations.values()))

@@ -17,8 +17,7 @@ from xlr.estimators._fit import (
 )
 from xlr.estimators.base import LinearClassifier
 from xlr.estimators.dataset import LabelledDataset, read_dataset
-from xlr.estimators.problem import Problem
-from xlr.estimators.regularisation import Regularisation
+from xlr.estimators.problem import Problem, Regularisation
 from xlr.inputs.features import Features
 from xlr.objective import Objective, find_aliased, jeffreys_term
 from xlr.solvers import SOLVERS, minimise

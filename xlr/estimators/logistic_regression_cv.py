@@ -20,19 +20,21 @@ from sklearn.utils.validation import check_is_fitted
 
 from xlr import arrays
 from xlr.arrays import Array
-from xlr.estimators._cross_validation import best_models, mean_over_folds, read_folds
+from xlr.estimators._cross_validation import (
+    ScoredModel,
+    best_models,
+    held_out_likelihood,
+    held_out_scores,
+    mean_over_folds,
+    read_folds,
+    with_class_labels,
+)
 from xlr.estimators._fit import Fitting, begin_fit, set_fitted
 from xlr.estimators.base import LinearClassifier
 from xlr.estimators.callbacks import CallbackSupportMixin, FitCallbacks, with_callbacks
 from xlr.estimators.conversion import from_sklearn
 from xlr.estimators.dataset import LabelledDataset, read_dataset
 from xlr.estimators.resamples import count_rows, fit_resamples
-from xlr.estimators.scoring import (
-    ScoredModel,
-    held_out_likelihood,
-    held_out_scores,
-    with_class_labels,
-)
 from xlr.inputs.labels import on_host, refuse_soft_labels
 from xlr.inputs.weights import finite_intercepts, read_start
 from xlr.text import listed, warn
@@ -385,8 +387,8 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
         logits = given.pop("logits")
         rows = np.arange(len(logits))[:, None] if arrays.is_dask(X) else X
         logits = np.reshape(logits, (len(logits), -1))
-        host = {"classes_": classes, "_one_vs_rest": self._is_one_vs_rest}
-        model = ScoredModel(rows, logits, **{**vars(self), **host})
+        on_host_too = {"classes_": classes, "_one_vs_rest": self._is_one_vs_rest}
+        model = ScoredModel(rows, logits, **{**vars(self), **on_host_too})
         return float(scorer(model, rows, given.pop("y_true"), **given))
 
     @classmethod

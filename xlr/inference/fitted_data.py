@@ -20,8 +20,7 @@ from xlr.estimators import (
 )
 from xlr.estimators.dataset import LabelledDataset, read_dataset
 from xlr.estimators.firth import firth_problem
-from xlr.estimators.problem import Problem
-from xlr.estimators.regularisation import read_regularisation
+from xlr.estimators.problem import Problem, read_regularisation
 from xlr.inputs.dask_input import label_levels
 from xlr.inputs.features import Features
 from xlr.penalties import NonSmooth
@@ -197,11 +196,11 @@ class FittedData:
             mean, scale, objective.n_outputs, objective.fit_intercept, reference
         )
         self.column_names = dataset.features.column_names
-        intercept = "intercept"
-        while intercept in self.column_names:  # a feature of that name
+        intercept, terms = "intercept", dataset.features.terms
+        while intercept in {*self.column_names, *terms}:  # a feature of that name
             intercept = f"({intercept})"
         self.names = [intercept] * objective.fit_intercept + self.column_names
-        self.terms = [intercept] * objective.fit_intercept + dataset.features.terms
+        self.terms = [intercept] * objective.fit_intercept + terms
         encoder = dataset.features.encoder
         self.references = {} if encoder is None else encoder.references
         self.class_totals = dataset.totals * dataset.class_weights.factors
