@@ -13,7 +13,16 @@ import numpy as np
 
 from xlr import arrays, numpy_namespace
 from xlr.arrays import Array, Namespace
-from xlr.dask_graph import Delayed, call, fetch, literal, send, tree_reduce, workers_of
+from xlr.dask_graph import (
+    Delayed,
+    array_from_tasks,
+    call,
+    fetch,
+    literal,
+    send,
+    tree_reduce,
+    workers_of,
+)
 from xlr.data.blocks import Sums, add
 from xlr.data.matrix import Matrix
 from xlr.data.split_matrix import as_matrix
@@ -107,6 +116,28 @@ class ChunkedMatrix:
         results = self.map_tasks([function] * len(self.tasks), *inputs, name=name)
         total = tree_reduce(results, combine, name=name)
         return fetch([total], *inputs, persisted=self.persisted)[0][0]
+
+    def map(
+        self,
+        function: Callable[..., Array],
+        *others: Sequence[Delayed],
+        like: Array,
+        name: str,
+    ) -> Any:
+        """Return a lazy Dask array of ``function(X, *others)`` for each chunk.
+
+        Parameters
+        ----------
+        function : callable
+        *others : sequences of Delayed
+        like : array of shape (n, ...)
+            Example of a result, with any number of rows.
+        name : str
+        """
+        functions, inputs = [function] * len(self.tasks), (self.tasks, *others)
+        # A search for the holder of a chunk would wait for the chunk.
+        results = self.map_tasks(functions, *inputs, name=name, local=False)
+        return array_from_tasks(results, self.row_counts, like, name=name)
 
 
 def _with_position(position: int, function: Callable[..., Any], *chunk: Any) -> Any:

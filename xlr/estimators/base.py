@@ -15,7 +15,6 @@ from sklearn.utils.validation import check_is_fitted
 
 from xlr import arrays, numpy_namespace
 from xlr.arrays import Array, Namespace
-from xlr.dask_graph import array_from_tasks
 from xlr.data import ChunkedMatrix, DenseMatrix, Matrix, padded_size, refuse_non_finite
 from xlr.estimators.conversion import sklearn_model
 from xlr.functions import log_sigmoid, log_softmax, sigmoid_pair, softmax
@@ -158,12 +157,12 @@ class LinearModel(BaseEstimator):
         if offset is None and self._has_offset:
             self._warn_of_missing_offset()
         features = read_features(self, X, reset=False, may_repeat=True)
-        is_view = offset is not None and features.xp is numpy_namespace
-        if is_view and arrays.is_traced(offset):
-            # A view by NumPy of a JAX array has no derivatives.
+        is_on_host = offset is not None and features.xp is numpy_namespace
+        if is_on_host and arrays.is_traced(offset):
+            # NumPy computes no derivatives: the result has the library of the offset.
             xp, device = features.given or (arrays.namespace(offset), None)
-            rows = arrays.move(features.X, xp=xp, device=device)
-            features = Features(rows, features.names)
+            rows = arrays.move(features.matrix.to_dense(), xp=xp, device=device)
+            features = Features(rows, features.names, features.encoder)
         xp, (n_rows, n_features) = features.xp, features.X.shape
         matrix, entries = features.matrix, features.stored
         accumulation_dtype = features.accumulation_dtype
@@ -401,13 +400,12 @@ def chunk_by_chunk(method: Method) -> Method:
         chunks, model = self._prepare_chunks(X, offset)
         # The result for a row has the shape and the dtype of all results.
         answer = method(model, chunks.like)
-        predict_chunk = partial(_of_chunk, method, model, answer[:0, ...])
-        functions = [predict_chunk] * len(chunks.tasks)
-        inputs = chunks.tasks, split_like(chunks, offset, "offset")
-        name = method.__name__.replace("_", "-")
-        # A search for the holder of a chunk would wait for the chunk.
-        results = chunks.map_tasks(functions, *inputs, name=name, local=False)
-        return array_from_tasks(results, chunks.row_counts, answer, name=name)
+        return chunks.map(
+            partial(_of_chunk, method, model, answer[:0, ...]),
+            split_like(chunks, offset, "offset"),
+            like=answer,
+            name=method.__name__.replace("_", "-"),
+        )
 
     return cast(Method, predict)
 
