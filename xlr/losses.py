@@ -130,7 +130,8 @@ class LogisticLoss:
         """Return log(1 + e^t) and sign sigmoid(t) at t = sign z.
 
         The value is log(1 + e^-|t|) + max(t, 0). The gradient, e^min(t, 0) over
-        1 + e^-|t|, keeps its digits for either label.
+        1 + e^-|t|, keeps its digits for either label. Half the range of the dtype
+        limits the logits: beyond it, differences overflow.
         """
         sign = 1 - 2 * targets[..., None]
         t = sign * logits

@@ -312,7 +312,8 @@ class CoefficientPathDisplay(Display):
     names : list of str, default=None
         Names of the features; None for their numbers.
     terms : list of str, default=()
-        Term of each feature: the category of a level. Their names by default.
+        Term of each feature: the category of a level. By default, each feature is a
+        term of its name.
     references : list of str, default=()
         Names of the levels that the other levels of their categories compare with.
 
@@ -393,12 +394,10 @@ class CoefficientPathDisplay(Display):
         terms: dict[str, list[int]] = {}  # the levels of a category are one term
         for j in present[np.argsort(first, kind="stable")]:
             terms.setdefault(term_of[j], []).append(j)
-        references = {
-            term: name
-            for name in self.references
-            for term in terms
-            if name.startswith(f"{term}[")
-        }
+        references = {}
+        for name in self.references:
+            found = [term for term in terms if name.startswith(f"{term}[")]
+            references[max(found, key=len, default="")] = name
         self.lines_ = []
         for rank, (term, levels) in enumerate(terms.items()):
             is_named = rank < n_labels

@@ -12,6 +12,7 @@ import array_api_compat
 import numpy as np
 import pytest
 from make_objective import make_objective
+from scipy.sparse import csr_array
 
 import xlr
 from xlr.data import Scaler
@@ -146,13 +147,21 @@ def test_jax_objective_with_filled_blocks_equals_numpy(
         np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-12)
 
 
-@pytest.mark.parametrize("rows", ["jax", "numpy"])
-def test_jax_differentiates_predictions_in_their_offset(rows):
+KINDS_OF_ROWS = {
+    "jax": jax.device_put,
+    "numpy": np.asarray,
+    "sparse": csr_array,
+    "split": lambda X: xlr.SplitMatrix([X[:, :1], X[:, 1:]]),
+}
+
+
+@pytest.mark.parametrize("kind", list(KINDS_OF_ROWS))
+def test_jax_differentiates_predictions_in_their_offset(kind):
     X, y = draw(50, 2)
     offset = rng.normal(size=50)
     model = xlr.LogisticRegression().fit(X, y, offset=offset)
     p = model.predict_proba(X, offset)[:, 1]
-    X = jax.device_put(X) if rows == "jax" else X
+    X = KINDS_OF_ROWS[kind](X)
 
     def total(offset):
         return model.predict_proba(X, offset)[:, 1].sum()

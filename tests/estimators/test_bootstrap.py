@@ -47,6 +47,25 @@ def test_bootstrap_balances_each_class_against_the_rest():
             one = LogisticRegression(**options, solver="newton-cholesky")
             one.fit(X[rows], y[rows] == label)
             np.testing.assert_allclose(result.coef[k, label], one.coef_[0], atol=1e-6)
+            found = result.intercept[k, label]
+            np.testing.assert_allclose(found, one.intercept_[0], atol=1e-6)
+
+
+@pytest.mark.parametrize("multi_class", ["multinomial", "ovr"])
+def test_bootstrap_balances_the_classes_that_a_resample_has(multi_class):
+    X, y = load("wine", True)
+    X, y = X[::3, :4], y[::3].copy()
+    y[:2] = 3  # a class of two rows, which some resamples lack
+    options = {"class_weight": "balanced", "multi_class": multi_class, "tol": 1e-10}
+    estimator = xlr.LogisticRegression(**options)
+    with pytest.warns(UserWarning, match="no weight in the class 3"):
+        result = xlr.bootstrap(estimator, X, y, n_resamples=12, random_state=3)
+    for k, rows in enumerate(drawn_rows(len(y), 12, seed=3)):
+        one = xlr.LogisticRegression(**options).fit(X[rows], y[rows])
+        n = len(one.classes_)
+        np.testing.assert_allclose(result.coef[k, :n], one.coef_, atol=1e-6)
+        np.testing.assert_allclose(result.intercept[k, :n], one.intercept_, atol=1e-6)
+        assert np.isneginf(result.intercept[k, n:]).all()
 
 
 @pytest.mark.parametrize("name", ["breast_cancer", "wine"])

@@ -315,6 +315,7 @@ def test_models_without_coefficients_converge(dtype):
     rng = np.random.default_rng(0)
     X = rng.normal(size=(100, 500)).astype(dtype)
     y = (X[:, :3].sum(axis=1) + rng.logistic(size=100) > 0).astype(int)
+    # A model of a fold that does not converge warns, and warnings are errors.
     model = xlr.LogisticRegressionCV(l1_ratios=[1.0], solver="active-set").fit(X, y)
     assert model.converged_
     strong = xlr.LogisticRegression(l1_ratio=1.0, C=1e-4, solver="active-set")

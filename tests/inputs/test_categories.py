@@ -432,6 +432,24 @@ def test_cross_validation_and_inference_take_categories_of_dask():
     np.testing.assert_allclose(margins, expected, rtol=1e-7)
 
 
+def test_levels_that_are_equal_in_python_are_one_level():
+    values = np.asarray([1, 2, 1.0, 2.0, True, 2] * 20, dtype=object)
+    table = pd.DataFrame({"town": values, "x": np.arange(120.0)})
+    model = xlr.LogisticRegression(categorical=["town"])
+    y = np.arange(120) % 5 < 2
+    found = model.fit(table, y).coef_
+    plain = table.astype({"town": int})
+    np.testing.assert_array_equal(clone(model).fit(plain, y).coef_, found)
+
+
+@pytest.mark.parametrize("options", [{}, {"C": np.inf}, {"drop": "first"}])
+def test_only_column_without_values_is_refused_as_missing(options):
+    table = pd.DataFrame({"town": [None] * 200})
+    model = xlr.LogisticRegression(categorical=["town"], **options)
+    with pytest.raises(ValueError, match="holds missing values"):
+        model.fit(table, [0, 1] * 100)
+
+
 def test_unknown_levels_of_dask_are_errors():
     X, y, *_ = in_dask()
     model = xlr.LogisticRegression(categorical="auto").fit(X, y)

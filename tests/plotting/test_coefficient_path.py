@@ -63,3 +63,16 @@ def test_path_display_draws_a_category_as_one_term():
     names = [text.get_text() for text in legend.get_texts()]
     assert names == ["age", "race[a]: reference", "race[b]", "race[c]"]
     assert len(display.lines_) == 3
+
+
+def test_reference_belongs_to_the_longest_term_of_its_name():
+    rng = np.random.default_rng(0)
+    pay, group = rng.normal(size=200), rng.integers(2, size=200)
+    table = pd.DataFrame({"pay": pay, "pay[gross]": np.asarray(["low", "top"])[group]})
+    y = (pay + group + rng.logistic(size=200) > 0.5).astype(int)
+    path = xlr.logistic_path(table, y, n_Cs=5, categorical="auto", drop="first")
+    legend = CoefficientPathDisplay.from_path(path).ax_.get_legend()
+    names = [text.get_text() for text in legend.get_texts()]
+    assert (
+        names.index("pay[gross][top]") == names.index("pay[gross][low]: reference") + 1
+    )

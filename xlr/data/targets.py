@@ -34,13 +34,14 @@ class Targets:
         Copies of the row in each resample, :math:`n_{ir}`, of any dtype; None for one.
     class_factors : array of shape (n_models, n_classes) or None
         Factors :math:`f` of the weights for each label in each model, in the dtype of
-        the computations; None for ones. Models of more than two classes share labels.
+        the computations; None for ones. Models of more than two classes share the first
+        column of labels.
     label_of, count_of : array of shape (n_models,) or None
         Column of ``labels`` and of ``counts`` for each model. None if all models share
         one column, or each has its own.
     resample_of : ndarray of shape (n_models,) or None
         Model on all rows that each model resamples: models with the same number differ
-        only in their counts.
+        only in their counts, and in class factors that balance them.
     offset : array of shape (n_samples, n_outputs) or None
         Added to the logits of every model, in the dtype of the computations.
     """

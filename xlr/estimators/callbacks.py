@@ -61,7 +61,7 @@ class FitCallbacks:
             return None
         before: Any = None
 
-        def at(parameters: Array) -> dict[str, Any]:
+        def data_at(parameters: Array) -> dict[str, Any]:
             known = functools.partial(reconstruct, *arguments, parameters)
             return {**self._data, "reconstruction_attributes": known}
 
@@ -70,8 +70,8 @@ class FitCallbacks:
             stops = False
             if record.iteration > 0:
                 task = context.subcontext(task_name="iteration")
-                task.call_on_fit_task_begin(**at(before))
-                stops = task.call_on_fit_task_end(**at(parameters))
+                task.call_on_fit_task_begin(**data_at(before))
+                stops = task.call_on_fit_task_end(**data_at(parameters))
             before = parameters
             return stops
 

@@ -113,9 +113,9 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
         enumerations and booleans. None takes numbers only.
     drop : 'auto', 'first' or None, default='auto'
         Whether the first level of each categorical column is the reference, without a
-        coefficient. ``'auto'`` drops it if ``C=inf``, except that of the first column
-        without an intercept. Levels are in the order of the
-        table's categories, or else sorted.
+        coefficient. ``'auto'`` drops it if ``C=inf``; in a model without an intercept,
+        the first categorical column keeps it. Levels are in the order of the table's
+        categories, or else sorted.
     handle_unknown : {'error', 'ignore'}, default='error'
         Treatment of unknown levels in predictions. ``'ignore'`` adds nothing to the
         logits.

@@ -207,7 +207,7 @@ def _balanced_factors(
     """
     n_classes, rows = totals.shape[1], totals / given
     total = rows.sum(axis=1, keepdims=True)
-    if not is_ovr or n_classes == 1:
+    if not is_ovr:
         return total / (n_classes * totals)
     others = rows @ (1 - np.eye(n_classes))
     return np.stack([total / (2 * others), total / (2 * rows)], axis=2).reshape(-1, 2)

@@ -201,7 +201,7 @@ def _outer_sums(
     block = block._replace(matrix=block.matrix.astype(widest))
     eta = passes.logits(block, loss, parameters)
     _, gradient = loss.value_and_gradient(eta, block.labels, xp=xp)
-    class_weight = xp.take(class_weights, xp.astype(block.labels[:, 0], xp.int64))
+    class_weight = xp.take(class_weights, xp.astype(block.labels[:, 0], xp.int32))
     weight = class_weight * xp.astype(block.weights[:, 0], widest)
     if power > 0:
         Z = design(block, loss, parameters)

@@ -117,22 +117,18 @@ class FormulaTransformer(  # type: ignore[call-arg]
             )
         matrix = _fitted_matrix(formula, X)
         spec = matrix.model_spec
-        term_of = {
-            spec.column_names[i]: str(term)
-            for term, indices in spec.term_indices.items()
-            if term.degree
-            for i in indices
-        }
-        if not term_of:
+        indices = spec.term_indices.items()
+        terms = {i: str(term) for term, own in indices if term.degree for i in own}
+        if not terms:
             raise ValueError(
                 f"The right-hand side {quoted(self.formula)} has no columns of X. For "
                 "the model of the intercept alone, see llnull, llr and llr_pvalue of "
                 "the results of a larger model."
             )
-        self._spec, self.columns = spec, list(term_of)
-        self.terms = list(term_of.values())  # an Encoder has them too
-        self.n_features = len(self.columns)
-        self.has_intercept_ = len(spec.column_names) > len(self.columns)
+        self._spec, self.columns = spec, [spec.column_names[i] for i in terms]
+        self.terms = list(terms.values())  # an Encoder has them too
+        self.n_features = len(terms)
+        self.has_intercept_ = len(terms) < len(spec.column_names)
         self.n_features_in_ = len(_column_names(X))
         return self.transform(X) if arrays.is_dask(X) else self._split(matrix)
 

@@ -160,7 +160,7 @@ class HypothesisTests(FittedResults):
         Raises
         ------
         ImportError, ValueError
-            As in :meth:`wald_test`, or if no name contains a part.
+            As in :meth:`t_test`, or if no name contains a part.
 
         Examples
         --------
@@ -195,16 +195,16 @@ class HypothesisTests(FittedResults):
         terms: list[tuple[str, Any]] = [
             (term, identity[has_error & mask]) for term, mask in chosen
         ]
+        no_test = ChiSquaredTest(np.nan, 0, np.nan)
+        tests = [self._joint_test(R) if len(R) else no_test for _, R in terms]
+        tests += [self._joint_test(R) for _, R in extra_constraints]
         terms += extra_constraints
-        tests = [self._joint_test(R) for _, R in terms]
         statistic, df, pvalue = np.asarray(tests, dtype=np.float64).reshape(-1, 3).T
         columns = {"chi2": statistic, "P>chi2": pvalue, "df constraint": df.astype(int)}
         return Table("Tests of terms", [name for name, _ in terms], columns)
 
     def _joint_test(self, r_matrix: Any, q_matrix: Any = 0.0) -> ChiSquaredTest:
-        """Test R w = q; NaN for no hypotheses, or if they are not independent."""
-        if not len(r_matrix):
-            return ChiSquaredTest(np.nan, 0, np.nan)
+        """Test R w = q; NaN if the hypotheses are not independent."""
         estimates, values, covariance = self._contrasts(r_matrix, q_matrix)
         return ChiSquaredTest.from_quadratic_form(estimates - values, covariance)
 

@@ -39,8 +39,8 @@ class InferenceResults(HypothesisTests, MarginalEffects, RowStatistics):
 
     With ``class_weight``, whose weights are not counts of rows, there is no likelihood:
     ``llf`` and all measures that depend on it are NaN, and methods that need it raise
-    an error. Marginal effects, residuals and tables of predictions take the sample
-    weights alone.
+    an error. Marginal effects, residuals, ``pearson_chi2`` and ``pred_table`` take the
+    sample weights alone; ``get_influence`` takes those of the fit.
 
     Results hold numbers and names. They can be pickled, and loaded where the array
     library of X is not installed. With ``keep_data=True`` they also keep the training
@@ -320,7 +320,10 @@ def likelihood_ratio_test(
     )
     # The order of the rows changes the last digits of sums of weights.
     same = totals.keys() == full_totals.keys() and np.allclose(
-        [totals[label] for label in full_totals], [*full_totals.values()], rtol=1e-9
+        [totals[label] for label in full_totals],
+        [*full_totals.values()],
+        rtol=1e-9,
+        atol=0,
     )
     statistic = 2 * (full.llf - restricted.llf)
     if same and df < 0:

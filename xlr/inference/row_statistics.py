@@ -46,8 +46,9 @@ class ProbabilityInterval(NamedTuple):
 class Influence:
     """Influence of each row on a fit, under statsmodels' names.
 
-    The weight s of a row multiplies its log-likelihood, as R's prior weights do: a row
-    of weight 2 counts as two equal rows that are removed together.
+    The weight s of a row, its sample weight times the weight of its class, multiplies
+    its log-likelihood, as R's prior weights do: a row of weight 2 counts as two equal
+    rows that are removed together.
 
     Attributes
     ----------
@@ -516,7 +517,7 @@ def _gather_logits(
     eta, y, s = rows[:, :K], rows[:, K:-1], data.dataset.mean_weight * rows[:, -1]
     factors, xp = data.dataset.class_weights.factors, objective.xp
     if not of_fit and (factors != 1).any():
-        codes = xp.astype(y[:, 0], xp.int64)
+        codes = xp.astype(y[:, 0], xp.int32)
         s = s / xp.take(objective.place(factors, s.dtype), codes)
     return (eta, y, s) if data.parameter_map.sign > 0 else (-eta, 1 - y, s)
 

@@ -188,16 +188,18 @@ def fit_encoder(
         for name in chosen
     }
     # Without a penalty, one level is dropped: the columns of all levels sum to one, as
-    # the intercept. Without an intercept, the first column keeps all levels, as in R.
-    # Cross-validation has no C.
+    # the intercept does. Without an intercept, the first column keeps all levels, as in
+    # R. Cross-validation has no C.
     free = math.isinf(getattr(estimator, "C", 1.0))
     drops_by_default = getattr(estimator, "_needs_reference", free)
     drops = estimator.drop == "first" or (estimator.drop == "auto" and drops_by_default)
-    n_dropped = dict.fromkeys(chosen, int(drops))
+    n_dropped = {name: int(drops and bool(levels[name])) for name in chosen}
     if estimator.drop == "auto" and not estimator.fit_intercept:
         n_dropped[chosen[0]] = 0
     numeric = [name for name in frame.columns if name not in chosen]
-    if not numeric and all(len(levels[name]) == n for name, n in n_dropped.items()):
+    if not numeric and all(
+        len(levels[name]) == n == 1 for name, n in n_dropped.items()
+    ):
         raise ValueError(
             f"{columns_hold(chosen)} one level only, which is the reference: nothing "
             "is left to fit. Add columns that vary, or pass drop=None."
@@ -314,7 +316,7 @@ def _to_list(values: nw.Series[Any]) -> list[Any]:
 
 @contextmanager
 def _named(name: str) -> Iterator[None]:
-    """Name the column in errors: libraries raise their own for objects and lists."""
+    """Raise an error that names the column in place of a library's own."""
     try:
         yield
     except Exception as error:

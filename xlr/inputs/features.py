@@ -147,7 +147,7 @@ def read_features(
             # A copy costs less than strided products in every pass.
             return Features(X if X.itemsize in X.strides else np.ascontiguousarray(X))
         is_named = hasattr(estimator, "feature_names_in_")
-        if not is_named and X.shape[1] == estimator.coef_.shape[1]:
+        if not is_named and X.shape[1] == np.shape(estimator.coef_)[1]:
             return Features(X)
     if is_matrix(X):
         _check_width(estimator, X.shape[1], reset)
@@ -244,7 +244,7 @@ def _known_encoder(estimator: Any, X: Any) -> Encoder | None:
 
 def _check_width(estimator: Any, width: int, reset: bool) -> None:
     """Raise ValueError unless X has a column for each coefficient of the fit."""
-    n_features = width if reset else estimator.coef_.shape[1]
+    n_features = width if reset else np.shape(estimator.coef_)[1]
     if width != n_features:
         raise ValueError(
             f"X has {width} features, but {type(estimator).__name__} is expecting "

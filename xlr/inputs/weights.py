@@ -192,7 +192,8 @@ def read_offset(
 ) -> Array:
     """Return the offset of the logits on the device of X: (n_samples, n_columns).
 
-    With ``differentiable``, an offset of the library of X keeps its derivatives.
+    With ``differentiable``, an offset of the library and the device of X keeps its
+    derivatives.
 
     Raises
     ------

@@ -23,7 +23,8 @@ FEATURES_PER_COEFFICIENT = 2
 MAX_WORKING_SET_ITERATIONS = 100
 
 # Tolerance on a working set, as a share of the optimality. A smaller one is no use
-# while other features violate their KKT conditions, and none is below rounding errors.
+# while other features violate their KKT conditions. It is at least the rounding error
+# of an entry: with a tol below 1e-7, fits to float32 data may end there and warn.
 TOL_SHARE = 0.01
 
 # Curvature assumed along a standardized feature outside the working set, to predict the
