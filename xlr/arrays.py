@@ -491,22 +491,25 @@ def memory_errors(x: Array) -> Iterator[None]:
         ) from error
 
 
-def index_add(sums: Any, index: Array, values: Array) -> Array:
-    """Return the sums with each row of values added at its index.
+def index_add(sums: Any, indices: Array, values: Array) -> Array:
+    """Return the sums with each row of values added at each of its indices, (n, k).
 
     The standard has no such function: other libraries than torch, JAX and CuPy add on
     the host.
     """
-    if hasattr(sums, "index_add"):  # torch
-        return sums.index_add(0, index, values)
-    if hasattr(sums, "at"):  # JAX
-        return sums.at[index].add(values)
-    if hasattr(sums, "scatter_add"):  # CuPy
-        sums.scatter_add(index, values)
-        return sums
-    total = np.array(to_host(sums))
-    np.add.at(total, to_host(index), to_host(values))
-    return move_like(total, sums)
+    if not any(hasattr(sums, name) for name in ("index_add", "at", "scatter_add")):
+        total, added = np.array(to_host(sums)), to_host(values)[:, None, :]
+        np.add.at(total, to_host(indices), added)
+        return move_like(total, sums)
+    for j in range(indices.shape[1]):
+        index = indices[:, j]
+        if hasattr(sums, "index_add"):  # torch
+            sums = sums.index_add(0, index, values)
+        elif hasattr(sums, "at"):  # JAX
+            sums = sums.at[index].add(values)
+        else:  # CuPy
+            sums.scatter_add(index, values)
+    return sums
 
 
 def cholesky(a: Array, *, xp: Namespace) -> Array:

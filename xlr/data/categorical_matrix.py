@@ -206,9 +206,7 @@ class CategoricalMatrix:
         residual = arrays.widened(residual, xp=self.xp)
         place = {"dtype": residual.dtype, "device": self.device}
         sums = self.xp.zeros((self.shape[1] + 1, residual.shape[1]), **place)
-        for j in range(len(self.n_levels)):
-            sums = arrays.index_add(sums, self.indices[:, j], residual)
-        return sums[:-1, :].T
+        return arrays.index_add(sums, self.indices, residual)[:-1, :].T
 
     def sandwich(self, columns: Array) -> Array:
         """Return A'A for A = [diag(u_1) X, ..., diag(u_m) X]."""
