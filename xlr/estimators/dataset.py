@@ -22,7 +22,12 @@ from xlr.data import (
 from xlr.inputs.features import Features
 from xlr.inputs.labels import SoftLabels, check_n_classes
 from xlr.inputs.scan import scan_chunks, scan_targets
-from xlr.inputs.weights import check_offset_columns, check_totals, class_factors
+from xlr.inputs.weights import (
+    balanced_factors,
+    check_offset_columns,
+    check_totals,
+    class_factors,
+)
 from xlr.losses import (
     LogisticLoss,
     Loss,
@@ -280,7 +285,7 @@ class ClassWeights:
         Factor on the weights of each class.
     one_vs_rest : bool
         Whether each class has its own model.
-    balanced_factors : ndarray of shape (n_classes, 2) or None
+    own_factors : ndarray of shape (n_classes, 2) or None
         Factors on the weights of the other classes and of the class, in its one-vs-rest
         model with ``class_weight='balanced'``; else None.
     kept : ndarray of int
@@ -289,7 +294,7 @@ class ClassWeights:
 
     factors: np.ndarray
     one_vs_rest: bool
-    balanced_factors: np.ndarray | None
+    own_factors: np.ndarray | None
     kept: np.ndarray
 
     @classmethod
@@ -307,19 +312,14 @@ class ClassWeights:
             If no class has weight.
         """
         one_vs_rest = multi_class == "ovr" and classes.shape[0] > 2
-        factors, balanced_factors = np.ones(classes.shape[0]), None
+        factors, own_factors = np.ones(classes.shape[0]), None
         if one_vs_rest and class_weight == "balanced":
-            # In each model, the class has the same weight as all others together.
-            # Differences from the total may round to zero, so sum the others.
-            below, above = np.cumsum([0, *totals]), np.cumsum([0, *totals[::-1]])
-            others = below[:-1] + above[-2::-1]
-            half = totals.sum() / 2
-            balanced_factors = np.stack([half / others, half / totals], axis=1)
+            own_factors = balanced_factors(totals, one_vs_rest=True)
         elif class_weight is not None:
             factors = class_factors(class_weight, classes, totals)
         totals = totals * factors
         check_totals(totals)
-        return cls(factors, one_vs_rest, balanced_factors, np.nonzero(totals)[0])
+        return cls(factors, one_vs_rest, own_factors, np.nonzero(totals)[0])
 
     def spec(
         self, labelled_data: TrainingData, mean_weight: float, *, shares: bool = False
@@ -364,7 +364,7 @@ class ClassWeights:
             targets = Targets(1, labels, weights, offset=targets.offset)
             return targets if is_whole else targets.recoded(self.kept, n_classes)
         codes = arrays.move_like(np.arange(n_classes), labels, labels.dtype)
-        factors = self.balanced_factors
+        factors = self.own_factors
         if factors is not None:
             factors = arrays.move_like(factors, weights, dtype)
         own = xp.astype(labels == codes, xp.uint8)

@@ -13,6 +13,7 @@ from xlr import arrays
 from xlr.data import Targets, TrainingData, column_statistics
 from xlr.estimators._fit import Fitting
 from xlr.estimators.dataset import LabelledDataset
+from xlr.inputs.weights import balanced_factors
 from xlr.losses import LogisticLoss
 from xlr.objective import Objective
 from xlr.penalties import Penalty
@@ -140,7 +141,9 @@ def fit_resamples(
         data = spec.data.resampled(spec.data.place_rows(counts[:, members]), Cs.size)
         if is_balanced:
             given = dataset.class_weights.factors[kept[pattern]]
-            own = _balanced_factors(totals[members][:, pattern], given, is_ovr)
+            own = totals[members][:, pattern] / given  # without class weights
+            own = balanced_factors(own, one_vs_rest=is_ovr)
+            own = own.reshape(-1, 2) if is_ovr else own / given
             own = features.place(own, data.dtype)
             data = data.with_targets(partial(replace, class_factors=own))
         spec = replace(spec, data=data)
@@ -185,32 +188,6 @@ def fit_resamples(
                 fittings = fittings_of(members, dataset) if members.size else []
         fit(members, fittings)
     return ResampledModels(coef, intercept, n_iter, converged, usable, solver)
-
-
-def _balanced_factors(
-    totals: np.ndarray, given: np.ndarray, is_ovr: bool
-) -> np.ndarray:
-    """Return the class factors of the models that balance the classes of each resample.
-
-    Parameters
-    ----------
-    totals : ndarray of shape (n_resamples, n_classes)
-        Sums of the weights of each class.
-    given : ndarray of shape (n_classes,)
-        Factors that the weights contain, which balance all rows.
-    is_ovr : bool
-        Whether each class has its own model, of two classes.
-
-    Returns
-    -------
-    ndarray of shape (n_models, n_classes)
-    """
-    n_classes, rows = totals.shape[1], totals / given
-    total = rows.sum(axis=1, keepdims=True)
-    if not is_ovr:
-        return total / (n_classes * totals)
-    others = rows @ (1 - np.eye(n_classes))
-    return np.stack([total / (2 * others), total / (2 * rows)], axis=2).reshape(-1, 2)
 
 
 def _is_weak(fitting: Fitting) -> bool:

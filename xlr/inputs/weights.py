@@ -116,9 +116,7 @@ def class_factors(
     """
     host_classes = arrays.to_host(classes)
     if class_weight == "balanced":
-        with arrays.quiet():
-            factors = totals.sum() / (np.count_nonzero(totals) * totals)
-        factors[totals == 0] = 0
+        factors = balanced_factors(totals)
     else:
         assert isinstance(class_weight, dict)
         names = host_classes.tolist()
@@ -138,6 +136,31 @@ def class_factors(
             "positive."
         )
     return factors
+
+
+@arrays.quiet()
+def balanced_factors(totals: np.ndarray, *, one_vs_rest: bool = False) -> np.ndarray:
+    """Return factors of the weights that give all classes with weight the same weight.
+
+    Parameters
+    ----------
+    totals : ndarray of shape (..., n_classes)
+        Sums of the weights of each class.
+    one_vs_rest : bool, default=False
+        Whether each class has its own model, of the other classes and the class.
+
+    Returns
+    -------
+    ndarray of shape (..., n_classes), or (..., n_classes, 2) with ``one_vs_rest``
+        Zero for a class without weight.
+    """
+    if one_vs_rest:
+        # Differences from the total may round to zero, so sum the others.
+        others = totals @ (1 - np.eye(totals.shape[-1]))
+        totals = np.stack([others, totals], axis=-1)
+    n_classes = np.count_nonzero(totals, axis=-1, keepdims=True)
+    factors = totals.sum(axis=-1, keepdims=True) / (n_classes * totals)
+    return np.where(totals == 0, 0.0, factors)
 
 
 def check_totals(totals: np.ndarray) -> None:
