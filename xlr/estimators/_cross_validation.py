@@ -14,10 +14,10 @@ import numpy as np
 from xlr import arrays
 from xlr.arrays import Array
 from xlr.data import Block, is_matrix
+from xlr.estimators._resamples import count_rows
 from xlr.estimators.base import LinearClassifier, linear_predictor
-from xlr.estimators.dataset import LabelledDataset, loss_of
-from xlr.estimators.resamples import count_rows
 from xlr.functions import log_sigmoid
+from xlr.inputs.dataset import LabelledDataset, loss_of
 from xlr.inputs.features import Features
 from xlr.inputs.labels import on_host
 from xlr.losses import Loss

@@ -11,9 +11,8 @@ from sklearn.exceptions import ConvergenceWarning
 from xlr import arrays
 from xlr.arrays import Array
 from xlr.data import DenseMatrix
-from xlr.estimators.callbacks import Listener
-from xlr.estimators.dataset import Dataset, ModelSpec
-from xlr.estimators.problem import Problem, read_regularisation
+from xlr.estimators._sklearn import Listener
+from xlr.inputs.dataset import Dataset, ModelSpec
 from xlr.inputs.features import Features, read_features
 from xlr.inputs.parameters import (
     OF_SKLEARN,
@@ -21,6 +20,7 @@ from xlr.inputs.parameters import (
     check_solver_for,
     random_seed,
 )
+from xlr.inputs.problem import Problem, read_regularisation
 from xlr.objective import duality_gap, pays_in_float32
 from xlr.solvers import (
     SOLVERS,

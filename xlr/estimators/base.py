@@ -16,7 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 from xlr import arrays, numpy_namespace
 from xlr.arrays import Array, Namespace
 from xlr.data import ChunkedMatrix, DenseMatrix, Matrix, padded_size, refuse_non_finite
-from xlr.estimators.conversion import sklearn_model
+from xlr.estimators._sklearn import sklearn_model
 from xlr.functions import log_sigmoid, log_softmax, sigmoid_pair, softmax
 from xlr.inputs.categories import Encoder
 from xlr.inputs.dask_input import split_like

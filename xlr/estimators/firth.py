@@ -16,9 +16,9 @@ from xlr.estimators._fit import (
     warn_of_unconverged,
 )
 from xlr.estimators.base import LinearClassifier
-from xlr.estimators.dataset import LabelledDataset, read_dataset
-from xlr.estimators.problem import Problem, Regularisation
+from xlr.inputs.dataset import LabelledDataset, read_dataset
 from xlr.inputs.features import Features
+from xlr.inputs.problem import Problem, Regularisation
 from xlr.objective import Objective, find_aliased, jeffreys_term
 from xlr.solvers import SOLVERS, minimise
 from xlr.text import listed, printable, warn

@@ -7,10 +7,14 @@ from typing import Any, Literal, Self
 
 from xlr.arrays import Array
 from xlr.estimators._fit import Fitting, begin_fit, set_fitted
+from xlr.estimators._sklearn import (
+    CallbackSupportMixin,
+    FitCallbacks,
+    from_sklearn,
+    with_callbacks,
+)
 from xlr.estimators.base import LinearClassifier
-from xlr.estimators.callbacks import CallbackSupportMixin, FitCallbacks, with_callbacks
-from xlr.estimators.conversion import from_sklearn
-from xlr.estimators.dataset import LabelledDataset, read_dataset
+from xlr.inputs.dataset import LabelledDataset, read_dataset
 from xlr.inputs.weights import finite_intercepts, read_start
 from xlr.threads import thread_pool
 

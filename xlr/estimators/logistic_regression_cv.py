@@ -30,11 +30,15 @@ from xlr.estimators._cross_validation import (
     with_class_labels,
 )
 from xlr.estimators._fit import Fitting, begin_fit, set_fitted
+from xlr.estimators._resamples import count_rows, fit_resamples
+from xlr.estimators._sklearn import (
+    CallbackSupportMixin,
+    FitCallbacks,
+    from_sklearn,
+    with_callbacks,
+)
 from xlr.estimators.base import LinearClassifier
-from xlr.estimators.callbacks import CallbackSupportMixin, FitCallbacks, with_callbacks
-from xlr.estimators.conversion import from_sklearn
-from xlr.estimators.dataset import LabelledDataset, read_dataset
-from xlr.estimators.resamples import count_rows, fit_resamples
+from xlr.inputs.dataset import LabelledDataset, read_dataset
 from xlr.inputs.labels import on_host, refuse_soft_labels
 from xlr.inputs.weights import finite_intercepts, read_start
 from xlr.text import listed, warn

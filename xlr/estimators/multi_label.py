@@ -12,9 +12,10 @@ from xlr import arrays
 from xlr.arrays import Array, Namespace
 from xlr.data import Targets, TrainingData
 from xlr.estimators._fit import Fitting, begin_fit, set_fitted
+from xlr.estimators._sklearn import CallbackSupportMixin, FitCallbacks, with_callbacks
 from xlr.estimators.base import LinearModel, chunk_by_chunk
-from xlr.estimators.callbacks import CallbackSupportMixin, FitCallbacks, with_callbacks
-from xlr.estimators.dataset import (
+from xlr.functions import log_sigmoid, sigmoid
+from xlr.inputs.dataset import (
     ALWAYS,
     NEVER,
     UNKNOWN,
@@ -22,7 +23,6 @@ from xlr.estimators.dataset import (
     ModelSpec,
     statistics_of,
 )
-from xlr.functions import log_sigmoid, sigmoid
 from xlr.inputs.features import Features
 from xlr.inputs.labels import read_entries, read_indicators
 from xlr.inputs.weights import class_factors, read_sample_weight

@@ -12,10 +12,10 @@ from sklearn.exceptions import ConvergenceWarning
 from xlr import arrays
 from xlr.arrays import Array
 from xlr.estimators._fit import Fitting, begin_fit
-from xlr.estimators.dataset import read_dataset
 from xlr.estimators.logistic_regression import LogisticRegression
-from xlr.estimators.problem import Problem
+from xlr.inputs.dataset import read_dataset
 from xlr.inputs.parameters import check_parameters
+from xlr.inputs.problem import Problem
 from xlr.objective import duality_gap
 from xlr.solvers import PathPoint, follow_path
 from xlr.text import warn

@@ -18,11 +18,11 @@ from xlr.estimators import (
     LogisticRegression,
     LogisticRegressionCV,
 )
-from xlr.estimators.dataset import LabelledDataset, read_dataset
 from xlr.estimators.firth import firth_problem
-from xlr.estimators.problem import Problem, read_regularisation
 from xlr.inputs.dask_input import label_levels
+from xlr.inputs.dataset import LabelledDataset, read_dataset
 from xlr.inputs.features import Features
+from xlr.inputs.problem import Problem, read_regularisation
 from xlr.penalties import NonSmooth
 from xlr.text import quoted
 from xlr.threads import ThreadPool

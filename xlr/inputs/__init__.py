@@ -1,1 +1,1 @@
-"""Layer 5: read and check all inputs, once, before a fit or a prediction."""
+"""Layer 5: read and check all inputs once, and make the problem of a fit from them."""

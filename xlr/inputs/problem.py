@@ -13,7 +13,7 @@ from sklearn.utils._param_validation import InvalidParameterError
 
 from xlr import arrays
 from xlr.arrays import Array, Namespace
-from xlr.estimators.dataset import UNFITTED_INTERCEPTS, Dataset, ModelSpec
+from xlr.inputs.dataset import UNFITTED_INTERCEPTS, Dataset, ModelSpec
 from xlr.inputs.features import Features
 from xlr.losses import ShareLogisticLoss, ShareSoftmaxLoss
 from xlr.objective import Objective, Separation, find_separation

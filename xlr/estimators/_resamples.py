@@ -12,7 +12,7 @@ from scipy.linalg import lapack
 from xlr import arrays
 from xlr.data import Targets, TrainingData, column_statistics
 from xlr.estimators._fit import Fitting
-from xlr.estimators.dataset import LabelledDataset
+from xlr.inputs.dataset import LabelledDataset
 from xlr.inputs.weights import balanced_factors
 from xlr.losses import LogisticLoss
 from xlr.objective import Objective
