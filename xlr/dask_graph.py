@@ -79,12 +79,16 @@ def literal(value: Any) -> Delayed:
 def parts_of(values: Any) -> list[Delayed]:
     """Return the chunks of the rows of an array, or the partitions of a table.
 
+    Chunks of columns are joined.
+
     They keep the futures of a cluster alive. A table has ``npartitions`` of them, the
     same for X and y: Dask's tuning, which is off, reads several files as one partition,
     and more files for fewer columns.
     """
     import dask
 
+    if len(getattr(values, "chunks", ())) > 1 and len(values.chunks[1]) > 1:
+        values = values.rechunk({1: -1})
     # Dask's optimisation of arrays drops the futures.
     options = {"optimize_graph": not _futures_of(values)}
     with dask.config.set({"optimization.tune.active": False}):

@@ -11,11 +11,11 @@ from scipy.sparse import csr_array
 
 from xlr import arrays
 from xlr.arrays import Array
-from xlr.dask_graph import fetch
 from xlr.data import Block
 from xlr.inference.fitted_data import Estimates, FittedData
 from xlr.inference.newton import NewtonStep, refine
-from xlr.inputs.tables import accept, is_missing
+from xlr.inputs.labels import on_host
+from xlr.inputs.tables import is_missing
 from xlr.losses import Loss
 from xlr.objective import passes
 from xlr.objective.hessian import bordered
@@ -244,12 +244,10 @@ def read_clusters(groups: Any, n_samples: int) -> np.ndarray:
         If a group is missing or cannot be compared, or if the number of groups differs
         from the number of rows.
     """
-    if arrays.is_dask(groups):
-        groups = fetch([groups])[0][0]
-    groups = accept("groups", groups)
+    values = on_host({"groups": groups})["groups"]
     # Among strings, NumPy would convert NaN to a string, except in an object array.
-    is_list = isinstance(groups, list | tuple)
-    values = np.asarray(groups, dtype=object) if is_list else arrays.to_host(groups)
+    is_list = isinstance(values, list | tuple)
+    values = np.asarray(values, dtype=object if is_list else None)
     if values.ndim not in (1, 2) or values.shape[0] != n_samples or not values.size:
         raise ValueError(
             f"groups has shape {values.shape}, expected ({n_samples},): the cluster of "

@@ -11,14 +11,13 @@ import numpy as np
 
 from xlr import arrays
 from xlr.arrays import Array
-from xlr.dask_graph import call
-from xlr.data import Block, PerRow, as_matrix
+from xlr.data import Block, as_matrix
 from xlr.estimators import LogisticRegression
 from xlr.inference.covariance import design
 from xlr.inference.fitted_data import FittedData
 from xlr.inference.fitted_results import ChiSquaredTest, FittedResults, check_finite
 from xlr.inference.table import Table, wald_columns
-from xlr.inputs.dask_input import split_like
+from xlr.inputs.dask_input import rows_like
 from xlr.inputs.features import read_features
 from xlr.inputs.parameters import check_option
 from xlr.inputs.tables import check_2d, check_n_rows
@@ -394,12 +393,8 @@ def _read_candidates(data: FittedData, candidates: Any) -> tuple[Any, int]:
         check_n_rows("exog_extra", rows.shape, data.objective.n_samples)
         return rows, rows.shape[1]
     check_2d((data.objective.n_samples, *candidates.shape[1:]))
-    parts = split_like(chunks.X, candidates, "exog_extra")
-    parts = [
-        call(read, part, name="candidates") if n_rows else part
-        for part, n_rows in zip(parts, chunks.X.row_counts)
-    ]
-    return PerRow(parts, None), int(candidates.shape[1])
+    rows = rows_like(chunks.X, candidates, "exog_extra", read)
+    return rows, int(candidates.shape[1])
 
 
 def _on_device(xp: Any, device: Any, candidates: Any) -> Array:

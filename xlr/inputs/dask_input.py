@@ -12,7 +12,7 @@ import numpy as np
 from xlr import arrays
 from xlr.arrays import Array
 from xlr.dask_graph import Delayed, array_from_tasks, call, fetch, literal, parts_of
-from xlr.data import ChunkedMatrix, Matrix
+from xlr.data import ChunkedMatrix, Matrix, PerRow
 from xlr.inputs.categories import Encoder, table_levels
 from xlr.inputs.tables import check_2d, check_n_rows, native
 from xlr.text import warn
@@ -132,8 +132,6 @@ def split_like(X: ChunkedMatrix, values: Any, name: str) -> list[Delayed]:
     if not _is_dask_table(values):
         _refuse_collection(values, name)
         check_n_rows(name, values.shape, X.shape[0])
-        if values.ndim > 1 and len(values.chunks[1]) > 1:
-            values = values.rechunk({1: -1})
         own = values.chunks[0]
         if own != X.row_counts and not np.isnan([*own, *X.row_counts]).any():
             warn(
@@ -148,6 +146,17 @@ def split_like(X: ChunkedMatrix, values: Any, name: str) -> list[Delayed]:
             "table, or call compute_chunk_sizes() on both."
         )
     return parts
+
+
+def rows_like(
+    X: ChunkedMatrix, values: Any, name: str, read: Callable[[Any], Array]
+) -> PerRow:
+    """Split values as :func:`split_like` does, and read each chunk that has rows."""
+    parts = [
+        call(read, part, name=name) if n_rows else part
+        for part, n_rows in zip(split_like(X, values, name), X.row_counts)
+    ]
+    return PerRow(parts, None)
 
 
 def _split_in_memory(X: ChunkedMatrix, values: Any, name: str) -> list[Delayed]:
