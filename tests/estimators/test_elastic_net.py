@@ -187,6 +187,23 @@ def test_penalty_factors_of_zero_and_infinity_free_and_remove_features():
     assert (removed.coef_[:, 7:] == 0).all()
 
 
+@pytest.mark.parametrize("solver", ["proximal-newton", "active-set", "newton-cg"])
+def test_softmax_of_unequal_weights_and_a_removed_feature_converges(solver):
+    # Damped steps leave the plane where the coefficients of the classes sum to zero.
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(60, 4))
+    y = (X @ rng.normal(size=(4, 3)) + rng.gumbel(size=(60, 3))).argmax(1)
+    weight = np.where(np.arange(60) % 20 == 0, 1e3, 1.0)
+    factor = [1, 1, 1, np.inf]
+    model = xlr.LogisticRegression(C=100, penalty_factor=factor, solver=solver)
+    model.fit(X, y, sample_weight=weight)
+    assert model.converged_
+    assert model.n_iter_[0] < 30
+    kept = LogisticRegression(C=100, solver="newton-cholesky", tol=1e-12)
+    kept.fit(X[:, :3], y, sample_weight=weight)
+    np.testing.assert_allclose(model.coef_[:, :3], kept.coef_, rtol=1e-5)
+
+
 @pytest.mark.parametrize("C", [0.1, np.inf])
 def test_fit_within_bounds_reaches_the_minimum_of_scipy(C):
     X, y = load("breast_cancer", False)

@@ -320,9 +320,7 @@ class Problem:
             If the coefficients overflow that dtype.
         """
         xp, dtype = self._features.xp, self._features.dtype
-        if is_softmax := self.objective.loss.shift_invariant:
-            parameters = self.objective.centred_over_classes(parameters)
-            parameters = self.objective.shifted_over_classes(parameters)
+        parameters = self.objective.shifted_over_classes(parameters)
         coef, intercept = self.objective.split(parameters)
         if self.scaler is not None:
             coef = self._regularisation.bounded(coef / self.scaler.scale, xp=xp)
@@ -330,6 +328,7 @@ class Problem:
         if self.scaler is not None:
             intercept = intercept - xp.astype(rounded, coef.dtype) @ self.scaler.mean
             # The means move the sum, unless the coefficients sum to zero.
+            is_softmax = self.objective.loss.shift_invariant
             if is_softmax and self.objective.non_smooth is not None:
                 by_class = xp.reshape(intercept, (-1, self.objective.n_outputs))
                 by_class = by_class - xp.mean(by_class, axis=1, keepdims=True)

@@ -359,12 +359,14 @@ class Objective:
         return self.xp.where(is_centred, centred, vector)
 
     def shifted_over_classes(self, parameters: Array) -> Array:
-        """Minimise over the null space of the softmax, if no ridge penalty does.
+        """Minimise over the null space of the softmax, where a formula is known.
 
-        Newton's method takes no step along the null space. An L1 penalty alone is
-        smallest where the median over the classes is zero. With bounds alone F is
-        constant, and the mean moves as close to zero as they allow.
+        Newton's method takes short steps or none along the null space. A ridge penalty
+        is smallest where the mean over the classes is zero, and an L1 penalty alone
+        where the median is. With bounds alone F is constant, and the mean moves as
+        close to zero as they allow.
         """
+        parameters = self.centred_over_classes(parameters)
         if not self.loss.shift_invariant or self.non_smooth is None:
             return parameters
         xp, shape = self.xp, (self.n_models, self.n_outputs, self.output_size)

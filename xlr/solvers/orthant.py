@@ -66,9 +66,11 @@ def restricted(objective: Objective, free: Array | None, vector: Array) -> Array
 def best_shift(objective: Objective, parameters: Array) -> tuple[Array, Array | float]:
     """Return the best point along the null space of the softmax, and its decrease of F.
 
-    Along it an L1 penalty has no curvature, and Newton's method takes no step.
+    Along it an L1 penalty has no curvature, and Newton's method takes no step. Newton
+    steps of a smooth F are centred already.
     """
-    shifted = objective.shifted_over_classes(parameters)
+    is_smooth = objective.non_smooth is None
+    shifted = parameters if is_smooth else objective.shifted_over_classes(parameters)
     if shifted is parameters:
         return parameters, 0.0
     before, after = map(objective.penalty_terms, (parameters, shifted))
