@@ -115,15 +115,43 @@ def test_string_hypotheses_have_signs_on_both_sides():
     assert str(results.t_test(equations)) == str(expected)
 
 
-def test_terms_of_a_sparse_softmax_have_nan_for_a_singular_covariance():
+def test_term_of_equal_coefficients_is_tested_once():
     X, y = load_iris(return_X_y=True)
     X = (X - X.mean(axis=0)) / X.std(axis=0)
     model = xlr.LogisticRegression(C=0.1, l1_ratio=1.0, tol=1e-10).fit(X, y)
     # Of x2, only the reference has a coefficient: both equations report minus it.
     np.testing.assert_array_equal(model.coef_[:, 2] != 0, [True, False, False])
-    table = xlr.infer(model, X, y).wald_test_terms()
-    assert np.isnan(table.columns["chi2"][table.index.index("x2")])
-    assert np.isfinite(table.columns["chi2"][table.index.index("x1")])
+    results = xlr.infer(model, X, y)
+    terms, names = results.wald_test_terms(), results.parameter_names
+    i, j = terms.index.index("x2"), next(k for k, n in enumerate(names) if "x2" in n)
+    assert terms.columns["df constraint"][i] == 1
+    z = results.params[j] / results.bse[j]
+    np.testing.assert_allclose(terms.columns["chi2"][i], z**2, rtol=1e-9)
+
+
+@pytest.mark.parametrize("cov_type", ["nonrobust", "HC1", "cluster"])
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_term_of_a_penalised_category_equals_the_test_of_all_levels_but_one(
+    n_classes, cov_type
+):
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame(
+        {"a": rng.normal(size=300), "g": rng.choice(list("bcde"), 300)}
+    )
+    y = (rng.integers(0, n_classes, 300) * (table["g"] != "b")).to_numpy()
+    model = xlr.LogisticRegression(C=0.1, categorical="auto", tol=1e-9).fit(table, y)
+    groups = np.arange(300) % 20 if cov_type == "cluster" else None
+    results = xlr.infer(model, table, y, cov_type=cov_type, groups=groups)
+    terms, names = results.wald_test_terms(), results.parameter_names
+    # The penalty makes the sum of the levels zero.
+    levels = np.asarray(["g[" in name for name in names])
+    all_but_one = levels & np.asarray(["g[e]" not in name for name in names])
+    expected = results.wald_test(np.eye(len(names))[all_but_one])
+    i = terms.index.index("g")
+    np.testing.assert_allclose(terms.columns["chi2"][i], expected.statistic, rtol=1e-6)
+    assert terms.columns["df constraint"][i] == expected.df == 3 * (n_classes - 1)
+    with pytest.raises(ValueError, match="not independent"):
+        results.wald_test(np.eye(len(names))[levels])
 
 
 def test_terms_are_the_columns_of_a_table_in_spite_of_brackets():

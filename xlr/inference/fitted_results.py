@@ -15,6 +15,9 @@ from xlr.inference.fitted_data import Estimates, FittedData
 from xlr.inference.newton import PROFILE_ALPHA, profile_ends
 from xlr.inference.table import Table, interval_columns, wald_columns
 
+# Smallest eigenvalue of a correlation matrix that is not a rounding error of zero.
+MIN_EIGENVALUE = 1e-12
+
 
 class ChiSquaredTest(NamedTuple):
     """Test whose statistic has a chi-squared distribution.
@@ -44,7 +47,7 @@ class ChiSquaredTest(NamedTuple):
             root = np.sqrt(np.diagonal(covariance, 0, -2, -1))
             scaled, z = covariance / root[..., None] / root[..., None, :], x / root
         df = z.shape[-1]
-        is_regular = np.linalg.matrix_rank(np.nan_to_num(scaled)) == df
+        is_regular = np.linalg.matrix_rank(np.nan_to_num(scaled), MIN_EIGENVALUE) == df
         scaled = np.where(is_regular[..., None, None], scaled, np.eye(df))
         solved = np.linalg.solve(scaled, z[..., None])[..., 0]
         statistic = np.where(is_regular, np.sum(z * solved, axis=-1), np.nan)

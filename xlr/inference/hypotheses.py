@@ -15,7 +15,12 @@ from xlr.data import Block, as_matrix
 from xlr.estimators import LogisticRegression
 from xlr.inference.covariance import design
 from xlr.inference.fitted_data import FittedData
-from xlr.inference.fitted_results import ChiSquaredTest, FittedResults, check_finite
+from xlr.inference.fitted_results import (
+    MIN_EIGENVALUE,
+    ChiSquaredTest,
+    FittedResults,
+    check_finite,
+)
 from xlr.inference.table import Table, wald_columns
 from xlr.inputs.dask_input import rows_like
 from xlr.inputs.features import read_features
@@ -153,8 +158,10 @@ class HypothesisTests(FittedResults):
         -------
         Table
             Columns ``chi2``, ``P>chi2`` and ``df constraint``. Parameters without a
-            standard error are left out. A test is NaN without other parameters, or if
-            the covariance of its estimates is singular.
+            standard error are left out. If the others always have the same sum, as all
+            levels of a penalised category do, one of them follows from the rest, and
+            ``df constraint`` is the rank of their covariance. A test is NaN without
+            parameters, or if there are fewer clusters than parameters.
 
         Raises
         ------
@@ -194,8 +201,7 @@ class HypothesisTests(FittedResults):
         terms: list[tuple[str, Any]] = [
             (term, identity[has_error & mask]) for term, mask in chosen
         ]
-        no_test = ChiSquaredTest(np.nan, 0, np.nan)
-        tests = [self._joint_test(R) if len(R) else no_test for _, R in terms]
+        tests = [self._term_test(R) for _, R in terms]
         tests += [self._joint_test(R) for _, R in extra_constraints]
         terms += extra_constraints
         statistic, df, pvalue = np.asarray(tests, dtype=np.float64).reshape(-1, 3).T
@@ -206,6 +212,21 @@ class HypothesisTests(FittedResults):
         """Test R w = q; NaN if the hypotheses are not independent."""
         estimates, values, covariance = self._contrasts(r_matrix, q_matrix)
         return ChiSquaredTest.from_quadratic_form(estimates - values, covariance)
+
+    def _term_test(self, R: np.ndarray) -> ChiSquaredTest:
+        """Test R w = 0 for parameters whose covariance may be singular.
+
+        NaN if the estimates have a part along which they do not vary.
+        """
+        estimates, _, covariance = self._contrasts(R, 0.0)
+        root = np.sqrt(np.diagonal(covariance))
+        values, vectors = np.linalg.eigh(covariance / root / root[:, None])
+        basis = vectors[:, values > MIN_EIGENVALUE]
+        z = estimates / root
+        rest = z - basis @ (basis.T @ z)
+        if not z.size or np.abs(rest).max() > 1e-6 * np.abs(z).max():
+            return ChiSquaredTest(np.nan, basis.shape[1], np.nan)
+        return self._joint_test((basis / root[:, None]).T @ R)
 
     def _contrasts(
         self, r_matrix: Any, q_matrix: Any
