@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from optional import on_demand
 from studies import anes96, spector
 
 import xlr
+
+mpmath = on_demand("mpmath")
 
 LEVERAGE_POWERS = {"HC0": 0, "HC2": 1, "HC3": 2}
 
@@ -87,6 +90,26 @@ def test_difference_of_equal_coefficients_has_a_variance_near_zero():
     assert (results.bse[2, [0, 2]] < 1e-6).all()
     assert results.bse[2, 1] > 0.1
     assert (results.pvalues >= 0).all()
+
+
+@pytest.mark.parametrize("C", [1.0, 1e4, 1e6])
+def test_errors_of_all_levels_of_a_penalised_category_agree_with_50_digits(C):
+    rng = np.random.default_rng(3)
+    X = np.column_stack([rng.normal(size=60), np.eye(3)[rng.integers(0, 3, 60)]])
+    model = xlr.LogisticRegression(C=C, tol=1e-12).fit(X, rng.integers(0, 2, 60))
+    y = model.predict(X)
+    y[::3] = 1 - y[::3]
+    model.fit(X, y)
+    with mpmath.workdps(50):
+        Z = mpmath.matrix(np.insert(X, 0, 1, axis=1).tolist())
+        eta = Z * mpmath.matrix([*model.intercept_.tolist(), *model.coef_[0].tolist()])
+        h = mpmath.diag([1 / (2 + mpmath.exp(v) + mpmath.exp(-v)) for v in eta])
+        information = Z.T * h * Z
+        penalty = mpmath.diag([0, *[1 / mpmath.mpf(C)] * X.shape[1]])
+        inverse = (information + penalty) ** -1
+        covariance = inverse * information * inverse
+        errors = [float(mpmath.sqrt(covariance[j, j])) for j in range(5)]
+    np.testing.assert_allclose(xlr.infer(model, X, y).bse, errors, rtol=1e-8)
 
 
 def test_robust_variances_lost_in_rounding_are_refused():

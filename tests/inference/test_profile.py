@@ -147,6 +147,30 @@ def test_profile_ends_where_firths_penalised_likelihood_falls_by_the_quantile():
         np.testing.assert_allclose(deviance, stats.chi2.isf(0.05, 1), rtol=1e-6)
 
 
+@pytest.mark.parametrize("seed", [0, 1])
+def test_profile_without_intercept_of_similar_columns_agrees_with_statsmodels(seed):
+    rng = np.random.default_rng(seed)
+    X = np.column_stack([5 + 0.01 * rng.normal(size=(200, 2)), rng.normal(size=200)])
+    y = rng.choice(3, 200) % 2
+    model = xlr.LogisticRegression(C=np.inf, fit_intercept=False).fit(X, y)
+    results = xlr.infer(model, X, y, keep_data=True)
+
+    # The logits are c (x0 - x1) + d x1 + e x2, with c the coefficient of x0.
+    def log_likelihood(c):
+        options = {"family": sm.families.Binomial(), "offset": c * (X[:, 0] - X[:, 1])}
+        return sm.GLM(y, X[:, 1:], **options).fit(tol=1e-13).llf
+
+    best = sm.GLM(y, X, family=sm.families.Binomial()).fit(tol=1e-13)
+
+    def excess(c):
+        return 2 * (best.llf - log_likelihood(c)) - stats.chi2.isf(0.05, 1)
+
+    (c, *_), (error, *_) = best.params, best.bse
+    expected = brentq(excess, c - 4 * error, c), brentq(excess, c, c + 4 * error)
+    _, low, high = results.profile_conf_int("x0").columns.values()
+    np.testing.assert_allclose([low[0], high[0]], expected, rtol=1e-6)
+
+
 def test_summary_of_firth_notes_a_profile_that_does_not_converge():
     """The penalised likelihood has several maxima, between which the profile jumps."""
     X = [[0, 0, 1, 0, 1, 0, 1, 1, 1, 0], [-1, -21, 8, -5, -6, -5, -3, 1, 13, 28]]

@@ -172,3 +172,17 @@ def test_score_test_refuses_wrong_arguments():
         results.predict_interval(rows)
     with pytest.raises(TypeError, match=r"at=\.\.\.\) needs rows in memory"):
         results.get_margeff(rows)
+
+
+@pytest.mark.parametrize("seed", range(20, 30))
+def test_copies_of_features_in_the_model_have_no_score_test(seed):
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(200, 3))
+    y = (rng.random(200) < 1 / (1 + np.exp(-X[:, 0]))).astype(int)
+    model = xlr.LogisticRegression(C=np.inf).fit(X, y)
+    results = xlr.infer(model, X, y, keep_data=True)
+    candidates = np.column_stack([2 * X[:, 2], rng.normal(size=200)])
+    statistic = results.score_test(candidates, "separate").statistic
+    np.testing.assert_array_equal(np.isnan(statistic), [True, False])
+    with pytest.raises(ValueError, match="collinear"):
+        results.score_test(candidates)

@@ -69,20 +69,20 @@ def estimate(
     """
     # 1. The estimates, and the information at the estimates.
     newton = refine(newton)
-    data, inverse_hessian = newton.data, newton.inverse_hessian
+    data, influence = newton.data, newton.influence
     parameter_map, (kept, dropped, weights) = data.parameter_map, newton.aliased
     standardized_params = data.standardized_params + newton.step
     # 2. Their covariance.
-    covariance, was_indefinite, meat = inverse_hessian, False, None
+    covariance, was_indefinite, meat = newton.inverse_hessian, False, None
     if data.is_penalised or cov_type != "nonrobust":
         meat = _meat(newton, cov_type, clusters)
-        covariance = inverse_hessian @ meat @ inverse_hessian
+        covariance = influence @ meat @ influence.T
         covariance = (covariance + covariance.T) / 2
     if clusters is not None and clusters.shape[1] > 1:
         values, vectors = np.linalg.eigh(covariance)
         was_indefinite = bool(values[0] < -values.size * ROUNDING * values[-1])
         covariance = vectors * np.maximum(values, 0) @ vectors.T
-    effective_df = float(np.sum(inverse_hessian * newton.information))
+    effective_df = float(np.sum(influence * newton.information))
     if not data.is_penalised:
         effective_df = float(np.rint(effective_df))
     # 3. Both in units of X. Kept columns include the part of aliased columns.
@@ -102,7 +102,7 @@ def estimate(
         covariance=reported,
         standardized_params=standardized_params,
         standardized_covariance=covariance,
-        inverse_hessian=inverse_hessian,
+        inverse_hessian=newton.inverse_hessian,
         llf=newton.log_likelihood,
         effective_df=effective_df,
         aliased=listed([data.column_names[j] for j in dropped], printable),
@@ -128,10 +128,10 @@ def _bound_variances_below(
     data, variance = newton.data, np.diagonal(reported)
     eps = data.objective.accumulation_rounding
     to_reported = data.parameter_map.to_reported
-    mapped_inverse = to_reported(newton.inverse_hessian)
     root_meat = np.sqrt(np.abs(np.diagonal(meat)))
-    rounding_variance = eps * (root_meat @ np.abs(mapped_inverse)) ** 2
-    model_variance = np.diagonal(to_reported(mapped_inverse.T))
+    influence = np.abs(to_reported(newton.influence.T))
+    rounding_variance = eps * (root_meat @ influence) ** 2
+    model_variance = np.diagonal(to_reported(to_reported(newton.inverse_hessian).T))
     is_lost = rounding_variance > 0.1 * variance
     is_lost &= rounding_variance > eps**0.5 * model_variance
     if is_lost.any():

@@ -12,11 +12,8 @@ from scipy import stats
 from xlr import arrays
 from xlr.estimators import LogisticRegression
 from xlr.inference.fitted_data import Estimates, FittedData
-from xlr.inference.newton import PROFILE_ALPHA, profile_ends
+from xlr.inference.newton import MIN_EIGENVALUE, PROFILE_ALPHA, profile_ends
 from xlr.inference.table import Table, interval_columns, wald_columns
-
-# Smallest eigenvalue of a correlation matrix that is not a rounding error of zero.
-MIN_EIGENVALUE = 1e-12
 
 
 class ChiSquaredTest(NamedTuple):

@@ -21,6 +21,7 @@ from xlr.inference.fitted_results import (
     FittedResults,
     check_finite,
 )
+from xlr.inference.newton import NewtonStep
 from xlr.inference.table import Table, wald_columns
 from xlr.inputs.dask_input import rows_like
 from xlr.inputs.features import read_features
@@ -332,6 +333,9 @@ class HypothesisTests(FittedResults):
                 least=CANDIDATE_ROWS,
                 per_row=rows,
             )
+            # The sums above and the inverse belong to the same estimates: otherwise a
+            # collinear candidate would keep some information.
+            inverse_hessian = NewtonStep(data).inverse_hessian
         check_finite("exog_extra", score)
         # 1. Sums of c'Hz and c'Hc, stacked over the tests.
         order = "epm->emp" if joint else "epm->mep"
@@ -342,7 +346,7 @@ class HypothesisTests(FittedResults):
             for part in products
         )
         # 2. The variance of the scores, given the estimates of the model.
-        explained = cross @ self._estimates.inverse_hessian @ np.swapaxes(cross, 1, 2)
+        explained = cross @ inverse_hessian @ np.swapaxes(cross, 1, 2)
         variance = total - explained
         # 3. The statistics.
         own, unexplained = (np.diagonal(part, 0, 1, 2) for part in (total, variance))

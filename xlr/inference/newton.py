@@ -20,6 +20,9 @@ STEP_TOL = 1e-8
 
 MAX_NEWTON_STEPS = 29
 
+# Smallest eigenvalue of a matrix with diagonal 1 that is not a rounding error of zero.
+MIN_EIGENVALUE = 1e-12
+
 MIN_SHARE = 1 / 8  # smallest share of a Newton step, with Firth's penalty
 
 # Bounds on the reduced gradient g: absolute, in 1 / sqrt(S), and in rounding errors of
@@ -81,8 +84,8 @@ class NewtonStep:
         self.information = data.on_host(information)[0]
         # 2. The free parameters. Collinearity does not depend on positive weights, so
         # the sum over the classes shows it.
-        self._hessian = self.information + np.diag(data.penalty_curvature)
-        by_class = self._hessian.reshape(outputs, size, outputs, size)
+        hessian = self.information + np.diag(data.penalty_curvature)
+        by_class = hessian.reshape(outputs, size, outputs, size)
         self._gram = gram = np.einsum("kikj->ij", by_class)
         free = data.free.reshape(outputs, size).copy()
         columns = (np.arange(size) - int(objective.fit_intercept)) % size
@@ -106,7 +109,7 @@ class NewtonStep:
         penalty += n_equations * np.log(self.data.parameter_map.scale).sum()
         return float(penalty - self.loss)
 
-    @cached_property
+    @property
     def inverse_hessian(self) -> np.ndarray:
         """Return the inverse Hessian of the summed losses and the penalty.
 
@@ -114,17 +117,64 @@ class NewtonStep:
         classes have no component in the null space of the softmax, so that any
         curvature there is valid.
         """
-        hessian, outputs = self._hessian, self.data.objective.n_outputs
+        return self._inverses[0]
+
+    @property
+    def influence(self) -> np.ndarray:
+        """Return the change of the estimates by a change of the summed scores.
+
+        It is the inverse Hessian times the projection onto the range of the
+        information, which holds all scores.
+        """
+        return self._inverses[1]
+
+    @cached_property
+    def _inverses(self) -> tuple[np.ndarray, np.ndarray]:
+        r"""Inverse Hessian and influence.
+
+        In the null space N of the information I, which all levels of a penalised
+        category have, the Hessian H = I + R is R alone. With the range Q of I,
+        :math:`B = (N^T R N)^{-1} N^T R Q`, T = Q - N B and :math:`S = T^T H T`, block
+        elimination gives
+
+        .. math::
+            H^{-1} Q = T S^{-1}, \qquad
+            H^{-1} = T S^{-1} T^T + N (N^T R N)^{-1} N^T
+
+        A weak penalty makes the second part large. In the sandwich of an inverse
+        computed at once, rounding errors in this part would be squared.
+        """
+        outputs = self.data.objective.n_outputs
+        ridge = np.diag(self.data.penalty_curvature)
         if self.data.objective.loss.shift_invariant:
             free_in_all = self.data.free.reshape(outputs, -1).all(axis=0)
             curvature = np.diag(free_in_all * np.diagonal(self._gram) / outputs)
-            hessian = hessian + np.tile(curvature, (outputs, outputs))
-        inverse, free_block = np.zeros_like(hessian), np.ix_(self.free, self.free)
-        scale = np.sqrt(np.diagonal(hessian)[self.free])
-        scaled_inverse = np.linalg.inv(hessian[free_block] / scale / scale[:, None])
-        scaled_inverse = (scaled_inverse + scaled_inverse.T) / 2
-        inverse[free_block] = scaled_inverse / scale / scale[:, None]
-        return inverse
+            ridge = ridge + np.tile(curvature, (outputs, outputs))
+        block = np.ix_(self.free, self.free)
+        hessian = (self.information + ridge)[block]
+        scale = np.sqrt(np.diagonal(hessian))
+        units = scale * scale[:, None]
+        if not self.data.is_penalised:
+            inverse = influence = np.linalg.inv(hessian / units)
+        else:
+            information, R = self.information[block] / units, ridge[block] / units
+            # Where all rows of a class are certain, its information is small.
+            own = np.sqrt(np.diagonal(information))
+            own = np.where(own > 0, own, 1.0)
+            values, vectors = np.linalg.eigh(information / own / own[:, None])
+            null = vectors[:, values < MIN_EIGENVALUE] / own[:, None]
+            basis = np.linalg.qr(null, mode="complete")[0]
+            N, Q = basis[:, : null.shape[1]], basis[:, null.shape[1] :]
+            null_inverse = np.linalg.inv(N.T @ R @ N)
+            T = Q - N @ (null_inverse @ (N.T @ R @ Q))
+            S = Q.T @ information @ Q + Q.T @ R @ T
+            moved = T @ np.linalg.inv((S + S.T) / 2)
+            influence = moved @ Q.T
+            inverse = moved @ T.T + N @ null_inverse @ N.T
+        both = np.zeros((2, *ridge.shape))
+        both[0][block] = (inverse + inverse.T) / 2 / units
+        both[1][block] = influence / units
+        return both[0], both[1]
 
     @cached_property
     def step(self) -> np.ndarray:
@@ -246,7 +296,8 @@ def constrained_minimum(
         new_reduced = Z.T @ new_gradient
         new_norm = np.abs(Z @ new_reduced).max()
         # 3. Near the optimum, F is flat to within rounding, so the gradient decides.
-        rejected = not (new_value <= value or new_norm <= norm / 2)
+        is_flat = new_value <= value + objective.value_rounding * abs(value)
+        rejected = not (new_value <= value or (is_flat and new_norm <= norm / 2))
         if rejected:
             # If all rows are certain, the Hessian vanishes. Damping by the norm of the
             # gradient then limits the step to about one.
@@ -281,11 +332,22 @@ def profile_parameters(data: FittedData, estimates: Estimates) -> Profile:
     objective, start = data.objective, data.standardized_params
     minimum, _ = value_and_gradient_on_host(objective, start)
     values = [
-        constrained_minimum(objective, start, row[None, :]).value
+        constrained_minimum(
+            objective, _predicted(estimates, row, 0.0), row[None, :]
+        ).value
         for row in data.parameter_map.matrix
     ]
     statistic = 2 * data.total_weight * np.maximum(np.asarray(values) - minimum, 0)
     return statistic, lower, upper
+
+
+def _predicted(estimates: Estimates, direction: np.ndarray, value: float) -> np.ndarray:
+    """Return the minimum of the quadratic model of F where direction @ w = value.
+
+    A move of the one parameter alone makes all rows certain if columns are correlated.
+    """
+    w, tangent = estimates.standardized_params, estimates.inverse_hessian @ direction
+    return w + tangent * ((value - direction @ w) / (direction @ tangent))
 
 
 def profile_ends(
@@ -341,11 +403,13 @@ def profile_ends(
 
     def end(direction: np.ndarray, estimate: float, step: float) -> float:
         # Distances are in standard errors; ``near`` and ``far`` bracket the end.
-        start, distance, near, far = data.standardized_params, quantile, 0.0, math.inf
+        distance, near, far = quantile, 0.0, math.inf
+        first = estimate + distance * step
+        w = _predicted(estimates, direction, first)
         for _ in range(MAX_PROFILE_ITERATIONS):
             value = estimate + distance * step
-            start, constrained, multiplier = constrained_minimum(
-                objective, start, direction[None, :], value
+            w, constrained, multiplier = constrained_minimum(
+                objective, w, direction[None, :], value
             )
             root = math.sqrt(max(0.0, 2 * total * (constrained - minimum)))
             near, far = (distance, far) if root < quantile else (near, distance)
