@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from conftest import to_numpy
 from optional import on_demand
+from scipy.sparse import csr_array
 from sklearn.linear_model import LogisticRegression
 from studies import anes96, fair, sex2, spector
 
@@ -352,6 +353,20 @@ def test_results_with_class_weight_have_no_likelihood():
     ):
         with pytest.raises(ValueError, match=r"counts of rows.*class_weight"):
             method()
+
+
+@pytest.mark.parametrize(("n", "n_rare"), [(2000, 6), (50_000, 500), (50_000, 20_000)])
+@pytest.mark.parametrize("seed", range(4))
+def test_all_levels_in_a_sparse_matrix_are_aliased_as_in_a_dense_one(n, n_rare, seed):
+    rng = np.random.default_rng(seed)
+    level = rng.permutation(np.arange(n) < n_rare).astype(int)
+    X, y = np.eye(2)[level], (np.arange(n) * 7 // 2) % 2
+    model = xlr.LogisticRegression(C=np.inf)
+    dense = xlr.infer(model.fit(X, y), X, y)
+    sparse = xlr.infer(model.fit(csr_array(X), y), csr_array(X), y)
+    np.testing.assert_array_equal(np.isnan(sparse.bse), [False, False, True])
+    np.testing.assert_allclose(sparse.bse, dense.bse, rtol=1e-6)
+    assert sparse.df_model == dense.df_model == 1
 
 
 def test_aliased_columns_have_no_estimates_as_in_r():

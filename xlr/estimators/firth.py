@@ -19,7 +19,7 @@ from xlr.estimators.base import LinearClassifier
 from xlr.inputs.dataset import LabelledDataset, read_dataset
 from xlr.inputs.features import Features
 from xlr.inputs.problem import Problem, Regularisation
-from xlr.objective import Objective, find_aliased, jeffreys_term
+from xlr.objective import find_aliased, jeffreys_term
 from xlr.solvers import SOLVERS, minimise
 from xlr.text import listed, printable, warn
 from xlr.threads import thread_pool
@@ -179,7 +179,7 @@ class FirthLogisticRegression(LinearClassifier):
                 )
             on_iteration = printing_listener(SOLVER) if self.verbose else None
             problem = firth_problem(dataset, float(self.C))
-            _refuse_collinear(problem.objective, features)
+            _refuse_collinear(problem, features)
             solution = minimise(
                 SOLVERS[SOLVER](),
                 problem.objective,
@@ -206,8 +206,9 @@ class FirthLogisticRegression(LinearClassifier):
         return self
 
 
-def _refuse_collinear(objective: Objective, features: Features) -> None:
+def _refuse_collinear(problem: Problem, features: Features) -> None:
     """Raise ValueError for columns that are linear combinations of others."""
+    objective = problem.objective
     _, _, information = objective.information(objective.zeros())
     gram = arrays.to_host(information)[0].astype(np.float64)
     if not np.isfinite(gram).all():
@@ -218,7 +219,7 @@ def _refuse_collinear(objective: Objective, features: Features) -> None:
     gram = np.einsum("kikj->ij", gram.reshape(outputs, size, outputs, size))
     # The intercept comes first, to be kept.
     order = np.roll(np.arange(size), int(objective.fit_intercept))
-    aliased = find_aliased(gram[np.ix_(order, order)], objective.accumulation_rounding)
+    aliased = find_aliased(gram[np.ix_(order, order)], problem.information_rounding)
     if aliased.dropped.size:
         names = [*features.column_names, "the intercept"]
         dropped = listed([names[j] for j in order[aliased.dropped]], printable)

@@ -91,7 +91,7 @@ class NewtonStep:
         columns = (np.arange(size) - int(objective.fit_intercept)) % size
         columns = columns[free[:, columns].any(axis=0)]  # the intercept first
         aliased = find_aliased(
-            gram[np.ix_(columns, columns)], objective.accumulation_rounding
+            gram[np.ix_(columns, columns)], data.problem.information_rounding
         )
         kept, dropped = columns[aliased.kept], columns[aliased.dropped]
         self.aliased = Aliased(kept, dropped, aliased.weights)

@@ -13,12 +13,19 @@ from sklearn.utils._param_validation import InvalidParameterError
 
 from xlr import arrays
 from xlr.arrays import Array, Namespace
+from xlr.data import DenseMatrix
 from xlr.inputs.dataset import UNFITTED_INTERCEPTS, Dataset, ModelSpec
 from xlr.inputs.features import Features
 from xlr.losses import ShareLogisticLoss, ShareSoftmaxLoss
 from xlr.objective import Objective, Separation, find_separation
 from xlr.penalties import NonSmooth, Penalty
 from xlr.text import printable, quoted, warn
+
+# Growth of the rounding errors of a Gram matrix of sparse rows or codes, whose sums are
+# corrected for the means: a factor for sums of rows one by one, times the squared mean
+# of a column in standard deviations, up to a maximum.
+SPARSE_SUM_GROWTH = 16
+MAX_MEAN_GROWTH = 1e4
 
 
 @dataclass(frozen=True)
@@ -248,6 +255,19 @@ class Problem:
             total_weight=scaled_total,
             column_rms=column_rms,
         )
+
+    @property
+    def information_rounding(self) -> float:
+        """Return the relative rounding error of the information, in standardized units.
+
+        It is the error of ``Objective.information`` for a solver on standardized
+        columns.
+        """
+        rounding, scaler = self.objective.accumulation_rounding, self.scaler
+        if scaler is None or isinstance(self._features.matrix, DenseMatrix):
+            return rounding
+        ratio = float(self.objective.xp.max(abs(scaler.mean) / scaler.scale))
+        return rounding * SPARSE_SUM_GROWTH * min(1 + ratio**2, MAX_MEAN_GROWTH)
 
     def separation(
         self, parameters: Array, gradient: np.ndarray, model: int = 0

@@ -87,6 +87,10 @@ MAX_CHEAP_HESSIAN_PASSES = 4
 # they differ too much.
 MIN_ROWS_FOR_SHARED_START = 10
 
+# Minimum width of a pass for the information. Sparse matrices and codes sum the rows of
+# a block one by one: rounding errors, which hide collinear columns, grow with its rows.
+MIN_INFORMATION_WIDTH = 32
+
 # Share added to each class for the intercepts of the null model.
 ADDED_SHARE = 1e-9
 
@@ -570,7 +574,7 @@ class Objective:
         hessian : array of shape (1, n_parameters, n_parameters)
             The observed information, which equals the expected one.
         """
-        width = self.n_outputs * self.n_features
+        width = max(self.n_outputs * self.n_features, MIN_INFORMATION_WIDTH)
         loss, product, total, *sums = self.data.map_reduce(
             passes.information_sums, self.loss, parameters, width=width, least=4 * width
         )
