@@ -118,6 +118,14 @@ def test_summary_col_aligns_parameters():
         xlr.summary_col([part, "full"])
 
 
+def test_summary_col_refuses_fits_with_other_references():
+    X, y = spector()
+    model = xlr.LogisticRegression(C=np.inf).fit(X, y)
+    fits = [xlr.infer(model, X, y, reference=k) for k in (0, 1)]
+    with pytest.raises(ValueError, match="the references '0.*' and '1.*'"):
+        xlr.summary_col(fits)
+
+
 def test_summary_col_names_equations():
     X, y = anes96()
     results = xlr.infer(xlr.LogisticRegression(C=np.inf).fit(X, y), X, y)

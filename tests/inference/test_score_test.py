@@ -186,3 +186,16 @@ def test_copies_of_features_in_the_model_have_no_score_test(seed):
     np.testing.assert_array_equal(np.isnan(statistic), [True, False])
     with pytest.raises(ValueError, match="collinear"):
         results.score_test(candidates)
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+@pytest.mark.parametrize("hypothesis", ["joint", "separate"])
+def test_score_test_does_not_depend_on_a_shift_of_a_candidate(hypothesis, n_classes):
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(500, 2)), rng.integers(0, n_classes, 500)
+    results = results_of(X, y)
+    seconds = rng.uniform(0, 86400, (500, 1))  # of a day
+    expected = results.score_test(seconds, hypothesis)
+    since_1970 = results.score_test(1.7e9 + seconds, hypothesis)
+    np.testing.assert_allclose(since_1970.statistic, expected.statistic, rtol=1e-4)
+    assert since_1970.df == expected.df

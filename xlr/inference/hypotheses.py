@@ -31,9 +31,11 @@ from xlr.losses import Loss
 from xlr.objective import passes
 from xlr.text import printable, quoted
 
-# Share of a feature's information that the model does not explain; below it, the
-# feature is collinear.
+# Share of a feature's information about its mean that the model does not explain; below
+# it, the feature is collinear. And the share of its information about zero that may be
+# a rounding error: seconds since 1970 lie 1e5 standard deviations from zero.
 MIN_PARTIAL_INFORMATION = 1e-9
+MAX_ROUNDING_SHARE = 1e-11
 
 # Look-ahead of a position outside backticks: an even number of them follows.
 BALANCED_BACKTICKS = r"(?=(?:[^`]*`[^`]*`)*[^`]*$)"
@@ -335,7 +337,7 @@ class HypothesisTests(FittedResults):
             )
             # The sums above and the inverse belong to the same estimates: otherwise a
             # collinear candidate would keep some information.
-            inverse_hessian = NewtonStep(data).inverse_hessian
+            newton, objective = NewtonStep(data), data.objective
         check_finite("exog_extra", score)
         # 1. Sums of c'Hz and c'Hc, stacked over the tests.
         order = "epm->emp" if joint else "epm->mep"
@@ -346,11 +348,21 @@ class HypothesisTests(FittedResults):
             for part in products
         )
         # 2. The variance of the scores, given the estimates of the model.
-        explained = cross @ inverse_hessian @ np.swapaxes(cross, 1, 2)
+        explained = cross @ newton.inverse_hessian @ np.swapaxes(cross, 1, 2)
         variance = total - explained
         # 3. The statistics.
         own, unexplained = (np.diagonal(part, 0, 1, 2) for part in (total, variance))
-        is_collinear = unexplained <= MIN_PARTIAL_INFORMATION * own
+        about_mean = own
+        if objective.fit_intercept:
+            output = (
+                np.arange(df) // (df // equations) + objective.n_outputs - equations
+            )
+            intercept = (output + 1) * objective.output_size - 1
+            by_intercept = cross[:, np.arange(df), intercept] ** 2
+            about_mean = own - by_intercept / np.diagonal(newton.information)[intercept]
+        is_collinear = unexplained <= np.maximum(
+            MIN_PARTIAL_INFORMATION * about_mean, MAX_ROUNDING_SHARE * own
+        )
         variance[is_collinear.any(axis=1)] = np.nan
         if not joint:
             return ChiSquaredTest.from_quadratic_form(score, variance)

@@ -371,8 +371,9 @@ def summary_col(
     Raises
     ------
     TypeError, ValueError
-        If a result is not from :func:`infer`, or the names are not one per result and
-        distinct, also from the headings of standard errors, such as ``"(1) se"``.
+        If a result is not from :func:`infer`, the fits have the same classes and
+        different references, or the names are not one per result and distinct, also
+        from the headings of standard errors, such as ``"(1) se"``.
 
     Examples
     --------
@@ -403,6 +404,15 @@ def summary_col(
         if not isinstance(fit, InferenceResults):
             raise TypeError(
                 f"results must be a list of results of xlr.infer; got {fit!r}."
+            )
+    references: dict[frozenset[str], str] = {}
+    for fit in results:
+        first = references.setdefault(frozenset(fit.classes), fit.reference)
+        if first != fit.reference:
+            raise ValueError(
+                f"The fits have the references {quoted(first)} and "
+                f"{quoted(fit.reference)}, and parameters of other meanings. Pass the "
+                "same reference to infer."
             )
     names = list(model_names) or [f"({i + 1})" for i in range(len(results))]
     headings = {*names, *(f"{name} se" for name in names)}
