@@ -122,7 +122,7 @@ def test_summary_col_refuses_fits_with_other_references():
     X, y = spector()
     model = xlr.LogisticRegression(C=np.inf).fit(X, y)
     fits = [xlr.infer(model, X, y, reference=k) for k in (0, 1)]
-    with pytest.raises(ValueError, match="the references '0.*' and '1.*'"):
+    with pytest.raises(ValueError, match=r"the references '0.*' and '1.*'"):
         xlr.summary_col(fits)
 
 

@@ -354,9 +354,8 @@ class HypothesisTests(FittedResults):
         own, unexplained = (np.diagonal(part, 0, 1, 2) for part in (total, variance))
         about_mean = own
         if objective.fit_intercept:
-            output = (
-                np.arange(df) // (df // equations) + objective.n_outputs - equations
-            )
+            # The parameter of the intercept in the equation of each score.
+            output = np.arange(df) * equations // df + objective.n_outputs - equations
             intercept = (output + 1) * objective.output_size - 1
             by_intercept = cross[:, np.arange(df), intercept] ** 2
             about_mean = own - by_intercept / np.diagonal(newton.information)[intercept]
