@@ -135,3 +135,6 @@ def test_constant_column_under_a_penalty_has_no_z_statistic(cov_type):
     np.testing.assert_array_equal(np.isnan(results.zvalues), [False, False, True])
     np.testing.assert_array_equal(np.isnan(results.pvalues), [False, False, True])
     assert "x1" in str(results.summary())
+    terms = results.wald_test_terms().columns
+    np.testing.assert_array_equal(np.isnan(terms["chi2"]), [False, False, True])
+    assert terms["df constraint"].tolist() == [1, 1, 0]

@@ -223,11 +223,12 @@ class HypothesisTests(FittedResults):
         """
         estimates, _, covariance = self._contrasts(R, 0.0)
         root = np.sqrt(np.diagonal(covariance))
+        root = np.where(root > 0, root, 1.0)  # zero for a constant column
         values, vectors = np.linalg.eigh(covariance / root / root[:, None])
         basis = vectors[:, values > MIN_EIGENVALUE]
         z = estimates / root
         rest = z - basis @ (basis.T @ z)
-        if not z.size or np.abs(rest).max() > 1e-6 * np.abs(z).max():
+        if not basis.size or np.abs(rest).max() > 1e-6 * np.abs(z).max():
             return ChiSquaredTest(np.nan, basis.shape[1], np.nan)
         return self._joint_test((basis / root[:, None]).T @ R)
 
