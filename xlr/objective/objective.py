@@ -21,7 +21,7 @@ import numpy as np
 
 from xlr import arrays
 from xlr.arrays import Array
-from xlr.data import Scaler, Targets
+from xlr.data import DenseMatrix, Scaler, Targets
 from xlr.losses import Loss
 from xlr.objective import passes
 from xlr.objective.hessian import (
@@ -87,9 +87,9 @@ MAX_CHEAP_HESSIAN_PASSES = 4
 # they differ too much.
 MIN_ROWS_FOR_SHARED_START = 10
 
-# Minimum width of a pass for the information. Sparse matrices and codes sum the rows of
-# a block one by one: rounding errors, which hide collinear columns, grow with its rows.
-MIN_INFORMATION_WIDTH = 32
+# Minimum width of a pass for the information of sparse rows and codes. They are summed
+# one by one: rounding errors, which hide collinear columns, grow with the block.
+MIN_SPARSE_INFORMATION_WIDTH = 32
 
 # Share added to each class for the intercepts of the null model.
 ADDED_SHARE = 1e-9
@@ -574,7 +574,9 @@ class Objective:
         hessian : array of shape (1, n_parameters, n_parameters)
             The observed information, which equals the expected one.
         """
-        width = max(self.n_outputs * self.n_features, MIN_INFORMATION_WIDTH)
+        width, matrix = self.n_outputs * self.n_features, self.data.matrix
+        if not isinstance(getattr(matrix, "matrix", matrix), DenseMatrix):
+            width = max(width, MIN_SPARSE_INFORMATION_WIDTH)
         loss, product, total, *sums = self.data.map_reduce(
             passes.information_sums, self.loss, parameters, width=width, least=4 * width
         )
