@@ -79,11 +79,9 @@ def literal(value: Any) -> Delayed:
 def parts_of(values: Any) -> list[Delayed]:
     """Return the chunks of the rows of an array, or the partitions of a table.
 
-    Chunks of columns are joined.
-
     They keep the futures of a cluster alive. A table has ``npartitions`` of them, the
     same for X and y: Dask's tuning, which is off, reads several files as one partition,
-    and more files for fewer columns.
+    and more files for fewer columns. Chunks of columns are joined.
     """
     import dask
 

@@ -37,6 +37,10 @@ from xlr.text import printable, quoted
 MIN_PARTIAL_INFORMATION = 1e-9
 MAX_ROUNDING_SHARE = 1e-11
 
+# Share of the estimates of a term that a rounding error may move off the range of their
+# covariance.
+MAX_CONSTANT_PART = 1e-6
+
 # Look-ahead of a position outside backticks: an even number of them follows.
 BALANCED_BACKTICKS = r"(?=(?:[^`]*`[^`]*`)*[^`]*$)"
 
@@ -228,7 +232,7 @@ class HypothesisTests(FittedResults):
         basis = vectors[:, values > MIN_EIGENVALUE]
         z = estimates / root
         rest = z - basis @ (basis.T @ z)
-        if not basis.size or np.abs(rest).max() > 1e-6 * np.abs(z).max():
+        if not basis.size or np.abs(rest).max() > MAX_CONSTANT_PART * np.abs(z).max():
             return ChiSquaredTest(np.nan, basis.shape[1], np.nan)
         return self._joint_test((basis / root[:, None]).T @ R)
 
