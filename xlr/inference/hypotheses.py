@@ -195,25 +195,23 @@ class HypothesisTests(FittedResults):
         """
         names = self.names * self._n_equations
         term_names = np.asarray(self._terms * self._n_equations)
-        singles = [] if skip_single else list(dict.fromkeys(term_names.tolist()))
+        singles = [] if skip_single else dict.fromkeys(self._terms)
         chosen = [(term, term_names == term) for term in singles]
         for part in combine_terms:
-            chosen.append((part, np.asarray([part in name for name in names])))
-            if not chosen[-1][1].any():
+            mask = np.asarray([part in name for name in names])
+            chosen.append((part, mask))
+            if not mask.any():
                 raise ValueError(
                     f"No parameter has {quoted(part)} in its name; the names are "
                     f"{quoted(self.names)}."
                 )
         identity, has_error = np.eye(len(names)), ~np.isnan(self._standard_errors)
-        terms: list[tuple[str, Any]] = [
-            (term, identity[has_error & mask]) for term, mask in chosen
-        ]
-        tests = [self._term_test(R) for _, R in terms]
+        tests = [self._term_test(identity[has_error & mask]) for _, mask in chosen]
         tests += [self._joint_test(R) for _, R in extra_constraints]
-        terms += extra_constraints
+        index = [name for name, _ in [*chosen, *extra_constraints]]
         statistic, df, pvalue = np.asarray(tests, dtype=np.float64).reshape(-1, 3).T
         columns = {"chi2": statistic, "P>chi2": pvalue, "df constraint": df.astype(int)}
-        return Table("Tests of terms", [name for name, _ in terms], columns)
+        return Table("Tests of terms", index, columns)
 
     def _joint_test(self, r_matrix: Any, q_matrix: Any = 0.0) -> ChiSquaredTest:
         """Test R w = q; NaN if the hypotheses are not independent."""

@@ -171,18 +171,17 @@ def infer(
         if isinstance(y, SoftLabels):
             estimates.saturated = saturated_log_likelihood(data)
         by_default = is_firth and model.converged_ and not data.is_penalised
-        is_tried = by_default if profile is None else profile
-        if is_tried:
+        notes = _notes(data, estimates, cov_type == "cluster")
+        if profile or (profile is None and by_default):
             try:
                 estimates.profile = profile_parameters(data, estimates)
+                notes.append("P-values and intervals come from the profile likelihood.")
             except FloatingPointError:
                 if profile:
                     raise
-        notes = _notes(data, estimates, cov_type == "cluster")
-        if is_tried and estimates.profile is None:
-            notes.append(
-                "Profiles did not converge: P-values and intervals are Wald's."
-            )
+                notes.append(
+                    "Profiles did not converge: P-values and intervals are Wald's."
+                )
         # The threads end here: methods of the results run in their caller.
         dataset = data.dataset
         for each in (data.objective.data, dataset.spec.data, dataset.labelled_data):
@@ -256,9 +255,6 @@ def _notes(data: FittedData, estimates: Estimates, is_clustered: bool) -> list[s
         "error; the other standard errors treat them as known.": not data.free.all(),
         "Log-likelihoods include Firth's penalty.": data.is_firth,
         f"Reference levels: {', '.join(data.references.values())}.": data.references,
-        "P-values and intervals come from the profile likelihood.": (
-            estimates.profile is not None
-        ),
         "The covariance of clusters in several ways had negative eigenvalues, which "
         "are set to zero (Cameron, Gelbach and Miller 2011).": estimates.was_indefinite,
         "Log-likelihoods and what depends on them are NA: the weights of class_weight "
@@ -281,5 +277,5 @@ def _null_log_likelihood(data: FittedData) -> float:
         is_coef = np.arange(null.size) % objective.output_size < objective.n_features
         A = np.eye(null.size)[is_coef]
         # The intercepts of the fit compensate for an offset far from zero.
-        null = constrained_minimum(objective, data.standardized_params, A).parameters
+        null, *_ = constrained_minimum(objective, data.standardized_params, A)
     return NewtonStep(data.with_estimates(null)).log_likelihood

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from scipy.special import ndtri
@@ -223,26 +223,10 @@ def refine(newton: NewtonStep) -> NewtonStep:
     return newton
 
 
-class ConstrainedMinimum(NamedTuple):
-    """Minimum of F where A w = c.
-
-    Attributes
-    ----------
-    parameters : ndarray of shape (n_parameters,)
-    value : float
-    multipliers : ndarray of shape (n_constraints,)
-        Derivatives of the minimum in c.
-    """
-
-    parameters: np.ndarray
-    value: float
-    multipliers: np.ndarray
-
-
 @arrays.quiet()
 def constrained_minimum(
     objective: Objective, start: np.ndarray, A: np.ndarray, c: float = 0.0
-) -> ConstrainedMinimum:
+) -> tuple[np.ndarray, float, np.ndarray]:
     """Minimise F where A w = c, by a damped Newton method.
 
     A step takes a pass over the rows for the Hessian, and one for F and its gradient.
@@ -259,6 +243,13 @@ def constrained_minimum(
         Constraints, of full rank.
     c : float
         Value of every constraint.
+
+    Returns
+    -------
+    parameters : ndarray of shape (n_parameters,)
+    value : float
+    multipliers : ndarray of shape (n_constraints,)
+        Derivatives of the minimum in c.
 
     Raises
     ------
@@ -282,7 +273,7 @@ def constrained_minimum(
         reduced_gradient = Z.T @ gradient
         norm = np.abs(Z @ reduced_gradient).max()
         if norm <= tol:
-            return ConstrainedMinimum(w, value, A_pinv.T @ gradient)
+            return w, value, A_pinv.T @ gradient
         # 2. Damped Newton step in the null space of A.
         if hessian is None:
             hessian = Z.T @ objective.hessian_on_host(objective.place(w[None, :])) @ Z
@@ -297,8 +288,7 @@ def constrained_minimum(
         new_norm = np.abs(Z @ new_reduced).max()
         # 3. Near the optimum, F is flat to within rounding, so the gradient decides.
         is_flat = new_value <= value + objective.value_rounding * abs(value)
-        rejected = not (new_value <= value or (is_flat and new_norm <= norm / 2))
-        if rejected:
+        if not (new_value <= value or (is_flat and new_norm <= norm / 2)):
             # If all rows are certain, the Hessian vanishes. Damping by the norm of the
             # gradient then limits the step to about one.
             damping = max(4 * damping, norm)
@@ -331,12 +321,11 @@ def profile_parameters(data: FittedData, estimates: Estimates) -> Profile:
     lower, upper = profile_ends(data, estimates)
     objective, start = data.objective, data.standardized_params
     minimum, _ = value_and_gradient_on_host(objective, start)
-    values = [
-        constrained_minimum(
-            objective, _predicted(estimates, row, 0.0), row[None, :]
-        ).value
-        for row in data.parameter_map.matrix
-    ]
+    values = []
+    for row in data.parameter_map.matrix:
+        w = _predicted(estimates, row, 0.0)
+        _, value, _ = constrained_minimum(objective, w, row[None, :])
+        values.append(value)
     statistic = 2 * data.total_weight * np.maximum(np.asarray(values) - minimum, 0)
     return statistic, lower, upper
 
@@ -404,8 +393,7 @@ def profile_ends(
     def end(direction: np.ndarray, estimate: float, step: float) -> float:
         # Distances are in standard errors; ``near`` and ``far`` bracket the end.
         distance, near, far = quantile, 0.0, math.inf
-        first = estimate + distance * step
-        w = _predicted(estimates, direction, first)
+        w = _predicted(estimates, direction, estimate + distance * step)
         for _ in range(MAX_PROFILE_ITERATIONS):
             value = estimate + distance * step
             w, constrained, multiplier = constrained_minimum(
