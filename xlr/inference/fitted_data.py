@@ -92,10 +92,6 @@ class ParameterMap(NamedTuple):
         return self.to_reported(np.eye(self.n_outputs * size)).T
 
 
-# Likelihood-ratio statistics, lower ends and upper ends of the reported parameters.
-Profile = tuple[np.ndarray, np.ndarray, np.ndarray]
-
-
 @dataclass
 class Estimates:
     """Estimates and their covariance, on the host.
@@ -124,7 +120,7 @@ class Estimates:
         Whether negative eigenvalues of the covariance were set to zero.
     llnull, saturated : float
         Log-likelihoods of the intercepts alone, and of the saturated model.
-    profile : tuple of ndarrays of shape (n_reported,), or None
+    profile : list of ndarrays of shape (n_reported,), or None
         Likelihood-ratio statistics of the hypotheses that a parameter is zero, and the
         lower and upper ends of intervals of level 0.95, infinite where there is none.
     """
@@ -140,7 +136,7 @@ class Estimates:
     was_indefinite: bool = False
     llnull: float = np.nan
     saturated: float = 0.0
-    profile: Profile | None = None
+    profile: list[np.ndarray] | None = None
 
     @property
     def standard_errors(self) -> np.ndarray:
@@ -190,7 +186,7 @@ class FittedData:
         self.problem = problem = _problem(model, dataset)
         self.objective = objective = problem.objective
         self.is_firth = objective.term is not None
-        scaler: Any = problem.scaler
+        scaler = dataset.scaler
         mean, scale = arrays.to_host(scaler.mean), arrays.to_host(scaler.scale)
         self.parameter_map = ParameterMap(
             mean, scale, objective.n_outputs, objective.fit_intercept, reference
@@ -241,11 +237,8 @@ class FittedData:
 
     def standardized_rows(self) -> TrainingData:
         """Return the rows with their sample weights, without class weights."""
-        data = self.objective.data
-        if (self.dataset.class_weights.factors == 1).all():
-            return data
-        scaler: Any = self.problem.scaler
-        return self.dataset.labelled_data.astype(data.dtype).standardized(scaler)
+        rows = self.dataset.labelled_data.astype(self.objective.data.dtype)
+        return rows.standardized(self.dataset.scaler)
 
     def on_host(self, sums: Array) -> np.ndarray:
         """Return sums over the rows in float64 on the host, for the given weights."""

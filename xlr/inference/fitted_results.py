@@ -118,8 +118,7 @@ class FittedResults:
         self._standard_errors = estimates.standard_errors
         self.params = self._by_equation(estimates.params)
         self.bse = self._by_equation(self._standard_errors)
-        with arrays.quiet():
-            self.zvalues = self.params / self.bse
+        self.zvalues = self.params / self.bse
         pvalue = "P>|z|" if estimates.profile is None else "P>chi2"
         self.pvalues = self._by_equation(self.coefficients().columns[pvalue])
         # 3. Numbers for the whole fit.
@@ -132,8 +131,8 @@ class FittedResults:
         self.llr, self.llr_pvalue = 2 * (self.llf - self.llnull), np.nan
         if not self.is_penalised:
             self.llr_pvalue = float(stats.chi2.sf(self.llr, self.df_model))
-        with arrays.quiet():  # offsets can predict all rows: a likelihood of 1
-            self.prsquared = float(1 - np.float64(self.llf) / self.llnull)
+        # Offsets can predict all rows: llnull is then 0.
+        self.prsquared = float(1 - np.float64(self.llf) / self.llnull)
         self.deviance = 2 * (estimates.saturated - self.llf)
         self.null_deviance = 2 * (estimates.saturated - self.llnull)
         self.aic = -2 * self.llf + 2 * self.effective_df

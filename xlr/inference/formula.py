@@ -162,8 +162,6 @@ class FormulaTransformer(  # type: ignore[call-arg]
     def _split(self, matrix: Any) -> SplitMatrix:
         """Return formulaic's matrix in parts: codes, sparse and dense columns."""
         design = matrix.tocsc().astype(np.float64)
-        design.sum_duplicates()
-        design.eliminate_zeros()
         terms = [
             (_category_codes(design[:, columns]), columns)
             for term, columns in self._spec.term_indices.items()
@@ -495,7 +493,6 @@ def _category_codes(columns: Any) -> np.ndarray | None:
     Parameters
     ----------
     columns : sparse CSC array of shape (n_rows, n_levels)
-        Columns without stored zeros.
     """
     n_rows, n_levels = columns.shape
     is_indicator = (columns.data == 1).all() and columns.getnnz(axis=1).max() < 2

@@ -288,7 +288,7 @@ def _derivatives(eta: Array, takes_log: bool, *, xp: Namespace) -> tuple[Array, 
 
 def _dummies(data: Any) -> np.ndarray:
     """Return the columns that hold both 0 and 1 and no other numbers."""
-    raw, scaler = data.dataset.spec.data, data.problem.scaler
+    raw, scaler = data.dataset.spec.data, data.dataset.scaler
     (others,) = raw.map_reduce(_other_numbers, width=4 * raw.n_features)
     varies = arrays.to_host(scaler.varies) > 0
     return np.nonzero((arrays.to_host(others) == 0) & varies)[0]

@@ -10,7 +10,7 @@ import numpy as np
 from scipy.special import ndtri
 
 from xlr import arrays
-from xlr.inference.fitted_data import Estimates, FittedData, Profile
+from xlr.inference.fitted_data import Estimates, FittedData
 from xlr.objective import Aliased, Objective, find_aliased
 
 # Bound on the L1 norm of the last Newton step, in standardized units. The relative
@@ -223,7 +223,6 @@ def refine(newton: NewtonStep) -> NewtonStep:
     return newton
 
 
-@arrays.quiet()
 def constrained_minimum(
     objective: Objective, start: np.ndarray, A: np.ndarray, c: float = 0.0
 ) -> tuple[np.ndarray, float, np.ndarray]:
@@ -316,8 +315,8 @@ def value_and_gradient_on_host(
     return float(arrays.to_host(evaluation.value)[0]), gradient
 
 
-def profile_parameters(data: FittedData, estimates: Estimates) -> Profile:
-    """Return likelihood-ratio tests and intervals of all reported parameters."""
+def profile_parameters(data: FittedData, estimates: Estimates) -> list[np.ndarray]:
+    """Return likelihood-ratio statistics, lower and upper ends of all parameters."""
     lower, upper = profile_ends(data, estimates)
     objective, start = data.objective, data.standardized_params
     minimum, _ = value_and_gradient_on_host(objective, start)
@@ -327,7 +326,7 @@ def profile_parameters(data: FittedData, estimates: Estimates) -> Profile:
         _, value, _ = constrained_minimum(objective, w, row[None, :])
         values.append(value)
     statistic = 2 * data.total_weight * np.maximum(np.asarray(values) - minimum, 0)
-    return statistic, lower, upper
+    return [statistic, lower, upper]
 
 
 def _predicted(estimates: Estimates, direction: np.ndarray, value: float) -> np.ndarray:

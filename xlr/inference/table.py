@@ -144,9 +144,9 @@ class Table:
         empty = [""] * (len(self.columns) - 1)
         blocks = []
         for k, head in enumerate(heads):
-            rows, references = [[head, *self.columns]], dict(self.references)
+            rows = [[head, *self.columns]]
             for i, name in enumerate(self.index[k * size : (k + 1) * size], k * size):
-                if reference := references.pop(name, None):
+                if reference := self.references.get(name):
                     rows.append([printable(reference), "reference", *empty])
                 cells = (_number(key, v[i]) for key, v in self.columns.items())
                 rows.append([printable(name), *cells])
