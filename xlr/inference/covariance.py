@@ -208,8 +208,6 @@ def _outer_sums(
         curvature = loss.curvature(eta, block.labels, xp=xp).values[:, 0, 0]
         squares = xp.sum(xp.matmul(Z, inverse_hessian) * Z, axis=1)
         leverage = class_weight * curvature * squares
-        # Without weight, the leverage may be 1: avoid 0 / 0.
-        leverage = xp.where(weight > 0, leverage, xp.zeros_like(leverage))
         weight = weight / (1 - leverage) ** power
     scores = xp.sqrt(weight)[:, None, None] * xp.astype(gradient, widest)
     return passes.outer_sums(block, scores, widest)

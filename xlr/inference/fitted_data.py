@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from xlr import arrays
 from xlr.arrays import Array
-from xlr.data import ColumnStatistics, TrainingData
+from xlr.data import ColumnStatistics
 from xlr.estimators import (
     FirthLogisticRegression,
     LogisticRegression,
@@ -234,11 +234,6 @@ class FittedData:
         """Return whether a penalty or bounds change the estimates."""
         strengths = self.penalty_curvature + self.non_smooth.l1
         return bool((strengths > 0).any() or not self.free.all())
-
-    def standardized_rows(self) -> TrainingData:
-        """Return the rows with their sample weights, without class weights."""
-        rows = self.dataset.labelled_data.astype(self.objective.data.dtype)
-        return rows.standardized(self.dataset.scaler)
 
     def on_host(self, sums: Array) -> np.ndarray:
         """Return sums over the rows in float64 on the host, for the given weights."""

@@ -137,9 +137,11 @@ class MarginalEffects(FittedResults):
             rows = np.zeros((1, self._parameter_map.mean.size))
         else:
             with self._fitted_data("get_margeff") as data:
+                training_data = data.dataset.labelled_data  # without class weights
                 if at == "overall":
-                    return data.standardized_rows()
-                total, weight = data.dataset.labelled_data.map_reduce(_sums_of_columns)
+                    dtype = data.objective.data.dtype
+                    return training_data.astype(dtype).standardized(data.dataset.scaler)
+                total, weight = training_data.map_reduce(_sums_of_columns)
                 rows = arrays.to_host(total / weight[:, None]).astype(np.float64)
         check_finite("at", rows)
         Z = (rows - self._parameter_map.mean) / self._parameter_map.scale

@@ -414,10 +414,9 @@ def summary_col(
     rows = dict.fromkeys(row for fit in results for row in fit.parameter_names)
     columns: dict[str, np.ndarray] = {}
     for name, fit in zip(names, results):
-        estimates, bse = (
-            dict(zip(fit.parameter_names, values.T.reshape(-1)))
-            for values in (fit.params, fit.bse)
-        )
+        coefficients = fit.coefficients().columns
+        estimates = dict(zip(fit.parameter_names, coefficients["coef"]))
+        bse = dict(zip(fit.parameter_names, coefficients["std err"]))
         measures = [getattr(fit, attribute) for attribute in FIT_ROWS.values()]
         below = [None] * len(measures)
         columns[name] = np.asarray([*map(estimates.get, rows), *measures], object)
