@@ -193,12 +193,12 @@ def _check_options(
     model: Any, y: Any, cov_type: str, groups: Any, profile: bool | None
 ) -> None:
     """Raise ValueError for incompatible options."""
-    robust = cov_type != "nonrobust"
+    robust, clustered = cov_type != "nonrobust", cov_type == "cluster"
+    is_firth = isinstance(model, FirthLogisticRegression)
+    has_groups = groups is not None
     refused = {
-        "needs groups": cov_type == "cluster" and groups is None,
-        "takes no groups: pass 'cluster', or omit groups": (
-            cov_type != "cluster" and groups is not None
-        ),
+        "needs groups": clustered and not has_groups,
+        "takes no groups: pass 'cluster', or omit groups": has_groups and not clustered,
         "needs a fit to two classes, for leverages: pass 'HC1'": (
             cov_type in ("HC2", "HC3") and arrays.to_host(model.classes_).size > 2
         ),
@@ -206,9 +206,7 @@ def _check_options(
         "groups=range(n_samples)": (
             isinstance(y, SoftLabels) and cov_type.startswith("HC")
         ),
-        "is not for Firth's penalty: pass 'nonrobust'": (
-            isinstance(model, FirthLogisticRegression) and robust
-        ),
+        "is not for Firth's penalty: pass 'nonrobust'": is_firth and robust,
         "is not for class_weight, whose weights are not counts of rows: pass 'HC0'": (
             getattr(model, "class_weight", None) and not robust
         ),
