@@ -26,8 +26,6 @@ LEVERAGE_POWERS = {"HC2": 1.0, "HC3": 2.0}
 
 ROUNDING = float(np.finfo(np.float64).eps)
 
-ClusterSums = tuple[np.ndarray, np.ndarray]  # ids, and sums of the rows of each
-
 
 def estimate(
     newton: NewtonStep, cov_type: str, clusters: np.ndarray | None
@@ -335,7 +333,7 @@ def cluster_outer_products(data: FittedData, clusters: np.ndarray) -> np.ndarray
 
 def _cluster_sums(
     block: Block, loss: Loss, parameters: Array, clusters: np.ndarray
-) -> tuple[ClusterSums]:
+) -> tuple[tuple[np.ndarray, np.ndarray]]:
     """Return the sums of the scores, and the numbers of weighted rows, by cluster."""
     xp = block.xp
     eta = passes.logits(block, loss, parameters)
@@ -347,7 +345,7 @@ def _cluster_sums(
     return (_sum_by_id(clusters, arrays.to_host(rows).astype(np.float64)),)
 
 
-def _sum_by_id(ids: np.ndarray, rows: np.ndarray) -> ClusterSums:
+def _sum_by_id(ids: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the distinct ids, and the sums of the rows with each."""
     distinct, positions = np.unique(ids, return_inverse=True)
     n_rows = ids.shape[0]

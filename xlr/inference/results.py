@@ -389,13 +389,12 @@ def summary_col(
     BIC                                  342.6986              310.1549
     ==============================================================================
     """
+    references: dict[frozenset[str], str] = {}
     for fit in results:
         if not isinstance(fit, InferenceResults):
             raise TypeError(
                 f"results must be a list of results of xlr.infer; got {fit!r}."
             )
-    references: dict[frozenset[str], str] = {}
-    for fit in results:
         first = references.setdefault(frozenset(fit.classes), fit.reference)
         if first != fit.reference:
             raise ValueError(
