@@ -428,11 +428,10 @@ def _names(spec: Any) -> set[str]:
 
 def _code(spec: Any) -> str:
     """Return the factors of a formula or a model spec as the items of a tuple."""
-    terms = getattr(spec, "formula", spec)
-    factors = itertools.chain.from_iterable(term.factors for term in terms)
-    forms = {"python": "{}", "lookup": "`{}`"}
-    values = [f for f in factors if f.eval_method.value in forms]
-    return ", ".join(forms[f.eval_method.value].format(f.expr) for f in values)
+    factors = [f for term in getattr(spec, "formula", spec) for f in term.factors]
+    return ", ".join(
+        f"`{f.expr}`" if f.eval_method.value == "lookup" else f.expr for f in factors
+    )
 
 
 def _model_matrix(
