@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import ast
 import itertools
 import math
 import re
 import warnings
 from collections.abc import Callable
-from functools import partial
 from threading import Lock
 from typing import Any
 
@@ -18,24 +16,21 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from xlr import arrays
-from xlr.dask_graph import fetch
 from xlr.data import CategoricalMatrix, SplitMatrix
 from xlr.estimators import LogisticRegression
 from xlr.inference.fitted_data import first_class
 from xlr.inference.infer import infer
 from xlr.inference.results import InferenceResults
 from xlr.inputs.categories import table_levels
-from xlr.inputs.dask_input import map_partitions, map_partitions_to_array
+from xlr.inputs.dask_input import load_columns
+from xlr.inputs.labels import on_host
 from xlr.inputs.tables import as_real, is_table, native
 from xlr.text import listed, printable, quoted
 
 # Share of non-zero entries up to which adjacent terms of numbers are a sparse matrix.
 MAX_SPARSE_DENSITY = 0.25
 
-# Functions whose value in a row depends on that row only, besides NumPy's ufuncs.
-ROWWISE = re.compile(r"C|I|np\.(where|clip)|contr\.\w+|Treatment|Sum|Helmert|Diff|Poly")
-
-# Dask's threads share warning filters, which turn unknown levels into errors.
+# Threads share warning filters, which turn unknown levels into errors.
 WARNINGS_LOCK = Lock()
 
 
@@ -91,7 +86,7 @@ class FormulaTransformer(  # type: ignore[call-arg]
 
         Parameters
         ----------
-        X : table of pandas, polars, PyArrow, narwhals or Dask
+        X : table of pandas, polars, PyArrow or narwhals
         y : ignored
 
         Returns
@@ -115,7 +110,7 @@ class FormulaTransformer(  # type: ignore[call-arg]
                 f"formula={quoted(self.formula)} has a left-hand side. Leave it "
                 "out, or call xlr.logit."
             )
-        matrix = _fitted_matrix(formula, X)
+        matrix = _model_matrix(formula, X)
         spec = matrix.model_spec
         indices = spec.term_indices.items()
         terms = {i: str(term) for term, own in indices if term.degree for i in own}
@@ -130,7 +125,7 @@ class FormulaTransformer(  # type: ignore[call-arg]
         self.n_features = len(terms)
         self.has_intercept_ = len(terms) < len(spec.column_names)
         self.n_features_in_ = len(_column_names(X))
-        return self.transform(X) if arrays.is_dask(X) else self._split(matrix)
+        return self._split(matrix)
 
     def transform(self, X: Any) -> Any:
         """Return the design matrix of a table.
@@ -144,7 +139,7 @@ class FormulaTransformer(  # type: ignore[call-arg]
         -------
         SplitMatrix of shape (n_samples, n_columns)
             Codes for the terms of categories and their interactions. Other terms are
-            sparse if most entries are zero. A table of Dask gives a dense Dask array.
+            sparse if most entries are zero.
 
         Raises
         ------
@@ -154,9 +149,6 @@ class FormulaTransformer(  # type: ignore[call-arg]
             As in :meth:`fit`, or if a category has a level unknown to the fit.
         """
         check_is_fitted(self, "columns")
-        if arrays.is_dask(X):
-            _refuse_whole_columns(self._spec.formula)
-            return map_partitions_to_array(self._dense, X, len(self.columns))
         return self._split(_model_matrix(self._spec, X))
 
     def _split(self, matrix: Any) -> SplitMatrix:
@@ -179,12 +171,6 @@ class FormulaTransformer(  # type: ignore[call-arg]
                 is_dense = numbers.nnz > MAX_SPARSE_DENSITY * math.prod(numbers.shape)
                 parts.append(numbers.toarray() if is_dense else numbers.tocsr())
         return SplitMatrix(parts, names=self.columns)
-
-    def _dense(self, part: Any) -> np.ndarray:
-        """Return the design of a partition of a table, which may be empty."""
-        if not len(part):
-            return np.empty((0, len(self.columns)))
-        return self.transform(part).to_dense()
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
         """Return the names of the columns of the design.
@@ -242,9 +228,8 @@ def logit(
     formula : str
         As in R: ``"low ~ age + C(race)"``. The left-hand side names a column of labels.
     data : table of pandas, polars, PyArrow, narwhals or Dask
-        Each pass over a table of Dask evaluates the formula again. With splines,
-        ``poly``, ``center`` and ``scale``, the columns that the formula names are
-        loaded into memory once. Other functions must be element-wise, as ``np.log`` is.
+        The columns of a Dask table that the arguments name are loaded into memory. For
+        larger tables, see ``categorical`` of :class:`LogisticRegression`.
     weights, offset, groups : str or array of shape (n_samples,), default=None
         Names of columns of the table, or their values; see :func:`infer`. The offset
         belongs to the log-odds that ``params`` describe, as in R.
@@ -287,24 +272,26 @@ def logit(
             f"formula={quoted(formula)} has no left-hand side. Write 'label ~ columns'."
         )
     label, _, columns = formula.partition("~")
+    label = label.strip().strip("`")
+    rows = {"weights": weights, "offset": offset, "groups": groups}
+    named = {label, *(name for name in rows.values() if isinstance(name, str))}
+    data = load_columns(data, named | _names(parsed.rhs))
     design = FormulaTransformer(columns.strip())
     X = design.fit_transform(data)
-    y = _read_column(data, label.strip().strip("`"), "The left-hand side")
-    rows = {"weights": weights, "offset": offset, "groups": groups}
-    weights, offset, groups = (
-        _read_column(data, values, name) if isinstance(values, str) else values
-        for name, values in rows.items()
-    )
+    y = _read_column(data, label, "The left-hand side")
+    for name, values in rows.items():
+        if isinstance(values, str):
+            rows[name] = _read_column(data, values, name)
+    weights, offset, groups = on_host(rows).values()
     model = LogisticRegression(C=np.inf, fit_intercept=design.has_intercept_)
     model.fit(X, y, sample_weight=weights, offset=offset)
     classes = arrays.to_host(model.classes_).tolist()
     # The fit adds the offset to the log-odds of the second class.
     if offset is not None and first_class(y, classes) == classes[1] and not classes[2:]:
-        offset = 0.0 - (offset if arrays.is_dask(offset) else as_real(offset, "offset"))
+        offset = 0.0 - as_real(offset, "offset")
         model.fit(X, y, sample_weight=weights, offset=offset)
     model._encoder = design  # the results then read tables
     options = {"cov_type": cov_type, "groups": groups, "keep_data": keep_data}
-    X = data if arrays.is_dask(data) else X
     return infer(model, X, y, weights, offset=offset, **options)
 
 
@@ -337,89 +324,6 @@ def _sentence(error: Exception) -> str:
     return printable(re.split(r"\n|(?<=[.}]) (?=[A-Z])", str(error))[0], 300)
 
 
-def _fitted_matrix(formula: Any, X: Any) -> Any:
-    """Return formulaic's matrix, whose spec has the levels and knots of all rows.
-
-    For a table of Dask only the spec is of use: the matrix may be that of one row.
-    """
-    if not arrays.is_dask(X):
-        return _model_matrix(formula, X)
-    from formulaic import ModelSpec
-
-    # 1. Functions that learn from all rows, such as splines, need all rows.
-    if _refuse_whole_columns(formula):
-        names = _names(formula)
-        named = [name for name in X.columns if str(name) in names]
-        return _model_matrix(formula, fetch([X[named]])[0][0])
-    # 2. Levels in each partition, and a row, without contrasts, which need all levels.
-    state_of = partial(_partition_state, formula)
-    partitions = list(filter(None, map_partitions(state_of, X)))
-    if not partitions:
-        raise ValueError("All partitions of the table are empty.")
-    by_partition, rows = zip(*partitions)
-    # The row has all levels of the dtype, in their order. Step 3 applies the levels of
-    # the formula.
-    row = _model_matrix(formula, rows[0], keep_unused=True, C=_levels_only)
-    states = row.model_spec.encoder_state
-    for factor, (_, state) in states.items():
-        if "categories" in state:
-            used = set().union(*(p[factor][1]["categories"] for p in by_partition))
-            levels = [level for level in state["categories"] if level in used]
-            state["categories"] = levels if len(levels) == len(used) else sorted(used)
-    # 3. The columns of the design, from the row.
-    return _model_matrix(ModelSpec(formula, encoder_state=states), rows[0])
-
-
-def _partition_state(formula: Any, part: Any) -> tuple[dict[Any, Any], Any] | None:
-    """Return the levels of a partition and its first row; None if it is empty."""
-    if not len(part):
-        return None
-    matrix = _model_matrix(formula, part, C=_levels_only)
-    return matrix.model_spec.encoder_state, part.head(1)
-
-
-def _levels_only(values: Any, *arguments: Any, **options: Any) -> Any:
-    """Return categories with default contrasts, in place of C in a formula."""
-    from formulaic.transforms import C
-
-    return C(values)
-
-
-def _refuse_whole_columns(formula: Any) -> set[str]:
-    """Refuse functions of whole columns, which Dask evaluates for each partition.
-
-    Returns
-    -------
-    set of str
-        The functions that keep what they learn from all rows, such as splines.
-
-    Raises
-    ------
-    ValueError
-    """
-    from formulaic.transforms import TRANSFORMS
-
-    # Attributes and items count, too: the name of a call of x.mean is x.mean.
-    tree = ast.parse(re.sub("`[^`]*`", "_", _code(formula)))
-    kinds = ast.Call | ast.Attribute | ast.Subscript
-    nodes = [node for node in ast.walk(tree) if isinstance(node, kinds)]
-    names = {ast.unparse(getattr(node, "func", node)) for node in nodes}
-    names |= {"@" for node in ast.walk(tree) if isinstance(node, ast.MatMult)}
-    stateful = "__is_stateful_transform__"
-    learning = {name for name in names if hasattr(TRANSFORMS.get(name), stateful)}
-    for name in sorted(names - learning):
-        function = getattr(np, name.removeprefix("np."), None)
-        # The ufuncs with a signature, such as np.matmul, sum over rows.
-        is_ufunc = isinstance(function, np.ufunc) and function.signature is None
-        if not (is_ufunc or isinstance(function, float) or ROWWISE.fullmatch(name)):
-            raise ValueError(
-                f"The formula has {quoted(name)}, which may need all rows, and Dask "
-                "evaluates it for each partition. Use center, scale or a spline, add a "
-                "column to the table, or pass X.compute()."
-            )
-    return learning
-
-
 def _names(spec: Any) -> set[str]:
     """Return the names and strings in a formula, except names of called functions."""
     name = r"`([^`]*)`|\"([^\"]*)\"|'([^']*)'|(?<![\w.])([^\W\d]\w*)\b(?!\s*\()"
@@ -434,14 +338,8 @@ def _code(spec: Any) -> str:
     )
 
 
-def _model_matrix(
-    spec: Any, X: Any, keep_unused: bool = False, **functions: Any
-) -> Any:
-    """Return the sparse matrix that formulaic makes from a table.
-
-    With ``keep_unused``, it has columns for the unused levels of categories.
-    ``functions`` replace functions of the formula.
-    """
+def _model_matrix(spec: Any, X: Any) -> Any:
+    """Return the sparse matrix that formulaic makes from a table."""
     import pandas as pd
     from formulaic.errors import DataMismatchWarning
 
@@ -466,10 +364,10 @@ def _model_matrix(
                 values = column.to_native().to_pandas()
             else:
                 values = column.to_pandas()
-            if hasattr(values, "cat") and not keep_unused:
+            if hasattr(values, "cat"):
                 values = values.cat.remove_unused_categories()
             table[column.name] = values
-    options = {"output": "sparse", "na_action": "raise", "context": functions}
+    options = {"output": "sparse", "na_action": "raise", "context": {}}
     with WARNINGS_LOCK, warnings.catch_warnings():
         warnings.simplefilter("error", DataMismatchWarning)
         # The materializer raises an error instead.
@@ -510,9 +408,8 @@ def _read_column(data: Any, name: str, role: str) -> Any:
             f"{role} names {quoted(name)}, and the table has the columns "
             f"{listed(columns)}."
         )
-    return data[name] if arrays.is_dask(data) else native(data, decode=False)[name]
+    return native(data, decode=False)[name]
 
 
 def _column_names(table: Any) -> list[str]:
-    table = table if arrays.is_dask(table) else nw.from_native(native(table))
-    return list(table.columns)
+    return list(nw.from_native(native(table)).columns)

@@ -11,7 +11,7 @@ import numpy as np
 
 from xlr import arrays
 from xlr.arrays import Array
-from xlr.dask_graph import Delayed, array_from_tasks, call, fetch, literal, parts_of
+from xlr.dask_graph import Delayed, call, fetch, literal, parts_of
 from xlr.data import ChunkedMatrix, Matrix, PerRow
 from xlr.inputs.categories import Encoder, table_levels
 from xlr.inputs.tables import check_2d, check_n_rows, native
@@ -93,13 +93,12 @@ def map_partitions(function: Callable[[Any], Any], X: Any) -> tuple[Any, ...]:
     return fetch([call(function, part, name="levels") for part in parts], parts)[0]
 
 
-def map_partitions_to_array(
-    function: Callable[[Any], Array], X: Any, width: int
-) -> Any:
-    """Return a Dask array of a function of each partition: (n_rows, width) numbers."""
-    parts = [call(function, part, name="design") for part in parts_of(X)]
-    counts, like = (float("nan"),) * len(parts), np.empty((0, width))
-    return array_from_tasks(parts, counts, like, name="design")
+def load_columns(table: Any, names: set[str]) -> Any:
+    """Load columns of a Dask table into memory; return other tables unchanged."""
+    if not _is_dask_table(table):
+        return table
+    chosen = [name for name in table.columns if str(name) in names]
+    return fetch([table[chosen]])[0][0]
 
 
 def split_like(X: ChunkedMatrix, values: Any, name: str) -> list[Delayed]:
