@@ -211,7 +211,7 @@ NOT_LABELS = {
     "text and numbers": (
         lambda: [1 if v else "1" for v in Y],
         ValueError,
-        r"mix types \(str and int\)",
+        r"mix types \(.* 'str' and 'int'\)",
     ),
     "text and NaN": (
         lambda: ["a" if v else float("nan") for v in Y],

@@ -205,11 +205,7 @@ def fit_encoder(
             "is left to fit. Add columns that vary, or pass drop=None."
         )
     return Encoder(
-        numeric=numeric,
-        levels=levels,
-        n_dropped=n_dropped,
-        handle_unknown=estimator.handle_unknown,
-        handle_missing=estimator.handle_missing,
+        numeric, levels, n_dropped, estimator.handle_unknown, estimator.handle_missing
     )
 
 
@@ -240,7 +236,8 @@ def find_levels(names: list[str], X: Any) -> dict[str, Levels]:
 
 def _merged(parts: list[Levels], name: str, with_missing: bool) -> list[Any]:
     """Return the levels in the order of the table, else sorted; a missing one last."""
-    seen = dict.fromkeys(itertools.chain(*(values for values, _ in parts)))
+    values, levels = zip(*parts)
+    seen = dict.fromkeys(itertools.chain(*values))
     missing = [None] * (None in seen and with_missing)
     seen.pop(None, None)
     if len(seen) > MAX_LEVELS:
@@ -248,9 +245,8 @@ def _merged(parts: list[Levels], name: str, with_missing: bool) -> list[Any]:
             f"Column {quoted(name)} of X has {len(seen)} levels, more than "
             f"{MAX_LEVELS}. Is it an identifier? Leave it out, or group its levels."
         )
-    ordered = [levels for _, levels in parts if levels is not None]
-    if len(ordered) == len(parts):
-        every = dict.fromkeys(level for levels in ordered for level in levels)
+    if None not in levels:
+        every = dict.fromkeys(itertools.chain(*levels))
         return [level for level in every if level in seen] + missing
     with _named(name):
         return sorted(seen) + missing
@@ -298,8 +294,6 @@ def _factorized(column: nw.Series[Any]) -> tuple[np.ndarray, list[Any]]:
 
 def _decoded(column: nw.Series[Any]) -> nw.Series[Any]:
     """Return a column with the values that PyArrow's dictionaries encode."""
-    if not column.implementation.is_pyarrow():
-        return column
     return nw.from_native(native(column.to_native()), series_only=True)
 
 

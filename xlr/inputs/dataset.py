@@ -149,9 +149,8 @@ class Dataset:
     @property
     def column_mean_std(self) -> Array:
         """Return mean and standard deviation of the columns of X: (2, n_features)."""
-        xp, scaler = self.features.xp, self.scaler
-        std = scaler.scale * scaler.varies
-        return xp.reshape(xp.concat([scaler.mean, std]), (2, -1))
+        scaler = self.scaler
+        return self.features.xp.stack([scaler.mean, scaler.scale * scaler.varies])
 
     def warn_of_far_columns(self) -> None:
         """Warn about columns whose coefficients float32 rounds too much."""

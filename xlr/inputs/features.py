@@ -279,7 +279,7 @@ def _numbers(estimator: Any, X: Any) -> Any:
             ensure_all_finite=False,
         )
     except (TypeError, ValueError) as error:
-        raise_with_columns(X, error, getattr(estimator, "categorical", None))
+        raise_with_columns(X, error)
     if not issparse(matrix):
         return matrix
     # SciPy takes int32 indices for these arrays, if they fit: half the bytes of int64.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
-from numbers import Number
 from typing import Any
 
 import numpy as np
@@ -40,14 +39,17 @@ def read_labels(y: Any, n_samples: int) -> tuple[Array, Array]:
     """
     y = accept("y", y)
     if not (isinstance(y, np.ndarray) and y.ndim == 1):
-        _refuse_mixed_list(y)
         refuse_sparse("y", y)
         _refuse_matrix(y)
         if arrays.is_foreign(y):
             y = y[:, 0] if y.ndim == 2 else y
         else:
-            # column_or_1d alone would convert nullable integers of pandas to floats.
-            y = column_or_1d(np.asarray(y), warn=True)
+            # NumPy would convert the numbers of a list with strings to strings, and
+            # column_or_1d alone nullable integers of pandas to floats.
+            is_mixed = isinstance(y, list | tuple) and (
+                {isinstance(label, str) for label in y} == {True, False}
+            )
+            y = column_or_1d(np.asarray(y, object if is_mixed else None), warn=True)
     check_n_rows("y", y.shape, n_samples)
     try:
         with arrays.current_device(y):
@@ -94,20 +96,6 @@ def _refuse_matrix(y: Any) -> None:
             "or counts, pass xlr.soft_labels(y). For a column of 0 and 1 for each of "
             "several labels, use xlr.MultiLabelLogisticRegression."
         )
-
-
-def _refuse_mixed_list(y: Any) -> None:
-    """Raise ValueError for a list of strings and numbers.
-
-    NumPy would convert the numbers to strings.
-    """
-    if not isinstance(y, list | tuple):
-        return
-    kinds = {type(label) for label in y}
-    numbers = sorted(kind.__name__ for kind in kinds if issubclass(kind, Number))
-    if numbers and any(issubclass(kind, str) for kind in kinds):
-        _refuse_missing(y)
-        raise mixed_types(TypeError(f"str and {', '.join(numbers)}"))
 
 
 def mixed_types(error: TypeError) -> ValueError:

@@ -13,7 +13,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import InvalidParameterError
 
 from xlr.solvers import SOLVERS
-from xlr.text import quoted
+from xlr.text import listed, quoted
 
 # Solvers only for an L1 penalty or bounds.
 NOT_SMOOTH = frozenset({"proximal-newton", "active-set"})
@@ -56,6 +56,8 @@ WHOLE_TYPES, NUMBER_TYPES = (int, Integral), (float, int, Real)
 COUNT = Rule("a whole number from 1 up", WHOLE_TYPES, 1)
 FLAG = Rule("True or False", (bool, np.bool_))
 SHARE = Rule("between 0 and 1", NUMBER_TYPES, MIN_POSITIVE, 1 - float_info.epsilon / 2)
+PENALTY = Rule("a number above 0 (inf for no penalty)", NUMBER_TYPES, MIN_POSITIVE)
+RATIO = Rule("a number from 0 to 1", (*NUMBER_TYPES, bool), 0, 1)
 THREADS = (
     "None (as many threads as BLAS may use), a number of threads or -1 (all processors)"
 )
@@ -63,7 +65,8 @@ RULES = {
     **dict.fromkeys(("Cs", "n_Cs", "n_resamples"), COUNT),
     **dict.fromkeys(("level", "alpha", "threshold"), SHARE),
     **dict.fromkeys(("fit_intercept", "warm_start", "refit"), FLAG),
-    "C": Rule("a number above 0 (inf for no penalty)", NUMBER_TYPES, MIN_POSITIVE),
+    **dict.fromkeys(("C", "each of Cs"), PENALTY),
+    **dict.fromkeys(("l1_ratio", "each of l1_ratios"), RATIO),
     "max_iter": Rule("a whole number from 0 up", WHOLE_TYPES, 0),
     "n_groups": Rule("a whole number from 3 up", WHOLE_TYPES, 3),
     "tol": Rule("a finite number above 0", NUMBER_TYPES, MIN_POSITIVE, MAX_FLOAT),
@@ -75,7 +78,6 @@ RULES = {
     ),
     "verbose": Rule("0 (silent) or a whole number above it", (*WHOLE_TYPES, bool), 0),
     "n_jobs": Rule(THREADS, (*WHOLE_TYPES, NoneType, bool)),
-    "l1_ratio": Rule("a number from 0 to 1", (*NUMBER_TYPES, bool), 0, 1),
     "solver": _one_of("auto", *SOLVERS, *OF_SKLEARN),
     "multi_class": _one_of("multinomial", "ovr"),
     "categorical": Rule(
@@ -92,8 +94,8 @@ RULES = {
         options=("balanced",),
     ),
 }
-# Parameters that are lists, and the parameter whose rule holds for each number.
-LISTS = {"Cs": "C", "l1_ratios": "l1_ratio"}
+# Parameters that are lists of numbers.
+LISTS = "Cs", "l1_ratios"
 
 
 def check_parameters(parameters: Mapping[str, Any]) -> None:
@@ -107,19 +109,16 @@ def check_parameters(parameters: Mapping[str, Any]) -> None:
         if name in LISTS and not (rule and isinstance(value, Integral)):
             _check_list(name, value)
         elif rule is not None:
+            valid = isinstance(value, rule.types)
             if isinstance(value, bool):
                 valid = bool in rule.types
-            elif not isinstance(value, rule.types):
-                valid = False
-            elif isinstance(value, str):
+            elif valid and isinstance(value, str):
                 valid = value in rule.options
-            elif isinstance(value, NUMBER_TYPES):
+            elif valid and isinstance(value, NUMBER_TYPES):
                 number: Any = value.item() if isinstance(value, np.generic) else value
                 is_float = number <= MAX_FLOAT or number == INF  # else a huge integer
                 is_allowed = number != 0 or name != "n_jobs"
                 valid = is_allowed and is_float and rule.low <= number <= rule.high
-            else:
-                valid = True
             if not valid:
                 raise InvalidParameterError(
                     f"{name} must be {rule.expected}; got {quoted(value)}."
@@ -133,11 +132,7 @@ def _check_list(name: str, values: Any) -> None:
             f"{name} must be a list of at least one number; got {quoted(values)}."
         )
     for number in numbers.tolist():
-        try:
-            check_parameters({LISTS[name]: number})
-        except InvalidParameterError as error:
-            said = str(error).removeprefix(LISTS[name])
-            raise InvalidParameterError(f"each of {name}{said}") from None
+        check_parameters({f"each of {name}": number})
 
 
 def check_option(name: str, value: Any, options: Iterable[str]) -> None:
@@ -158,7 +153,7 @@ def check_solver_for(solver: str, *, smooth: bool) -> None:
         others = ["active-set", "newton-cg", "proximal-newton"]
     raise ValueError(
         f"solver={solver!r} needs {needs}. Use solver='auto', or one of "
-        f"{', '.join(map(repr, others))}."
+        f"{listed(others)}."
     )
 
 

@@ -86,11 +86,9 @@ class Regularisation:
 
         The change of units moves coefficients at a bound by a rounding error.
         """
-        if self.lower is None and self.upper is None:
-            return coef
-        rounding = 4 * float(xp.finfo(coef.dtype).eps) * xp.abs(coef)
         for bound, inside in ((self.lower, xp.maximum), (self.upper, xp.minimum)):
             if bound is not None:
+                rounding = 4 * float(xp.finfo(coef.dtype).eps) * xp.abs(coef)
                 is_at_bound = xp.abs(coef - bound) <= rounding
                 coef = xp.where(is_at_bound, bound, inside(coef, bound))
         return coef

@@ -179,16 +179,14 @@ def to_matrix(X: Any) -> Any:
     return X.sparse.to_coo()
 
 
-def raise_with_columns(X: Any, error: Exception, categorical: Any) -> NoReturn:
+def raise_with_columns(X: Any, error: Exception) -> NoReturn:
     """Raise ``error``, or an error that names the columns of X that caused it."""
     columns: list[tuple[Any, Any]] = []
     other_way = ""
     if is_table(X):
         frame = nw.from_native(native(X))
         columns = list(zip(frame.columns, frame.iter_columns()))
-        other_way = ", or pass categorical='auto' to xlr.LogisticRegression"
-        if categorical is not None:
-            other_way = ", or name them in categorical"
+        other_way = ", or name them in categorical of xlr.LogisticRegression"
     elif isinstance(X, np.ndarray | list | tuple) and np.ndim(X) == 2:
         entries = np.asarray(X, dtype=getattr(X, "dtype", object))
         columns = list(enumerate(entries.T))

@@ -97,9 +97,7 @@ def class_totals(
     return totals
 
 
-def class_factors(
-    class_weight: dict[Any, float] | str, classes: Array, totals: np.ndarray
-) -> np.ndarray:
+def class_factors(class_weight: Any, classes: Array, totals: np.ndarray) -> np.ndarray:
     """Return the factors of ``class_weight`` for each class, on the host.
 
     Parameters
@@ -118,7 +116,6 @@ def class_factors(
     if class_weight == "balanced":
         factors = balanced_factors(totals)
     else:
-        assert isinstance(class_weight, dict)
         names = host_classes.tolist()
         factors = np.asarray([class_weight.get(name, 1) for name in names], dtype=float)
         wrong = [key for key in class_weight if key not in names]
