@@ -108,10 +108,7 @@ class Encoder:
         frame = nw.from_native(X, eager_only=True)
         names = *self.numeric, *self.levels
         if absent := [name for name in names if name not in frame.columns]:
-            raise ValueError(
-                f"X lacks the columns {listed(absent)} of the fit. Pass a table that "
-                "has them."
-            )
+            raise ValueError(f"X lacks the columns {listed(absent)} of the fit.")
         codes = np.stack([self._codes(frame[name], name) for name in self.levels]).T
         n_levels = [len(self.levels[name]) - n for name, n in self.n_dropped.items()]
         if not self.numeric:

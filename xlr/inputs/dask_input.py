@@ -162,10 +162,9 @@ def _split_in_memory(X: ChunkedMatrix, values: Any, name: str) -> list[Delayed]:
     """Split values in memory into the chunks of X."""
     if np.isnan(X.row_counts).any():
         raise ValueError(
-            f"The sizes of the chunks of X are not known, and {name} is in memory: it "
-            "cannot be split into the same chunks. Pass it as a Dask array or column, "
-            "or find the sizes first: X.compute_chunk_sizes(), and for a table "
-            "X.to_dask_array(lengths=True)."
+            f"The sizes of the chunks of X are not known, and {name} is in memory. "
+            "Pass it as a Dask array or column, or find the sizes: "
+            "X.compute_chunk_sizes(), for a table X.to_dask_array(lengths=True)."
         )
     if not arrays.is_foreign(values):
         values = np.asarray(native(values))
@@ -191,14 +190,12 @@ def refuse_sparse_or_masked(chunk: Any) -> None:
     kind = type(chunk)
     if arrays.is_sparse(chunk) or kind.__module__.split(".")[0] == "sparse":
         raise TypeError(
-            f"The chunks of X are sparse, of type {kind.__name__}; the chunks of a "
-            "Dask array must be dense. Convert them with X.map_blocks(lambda chunk: "
-            "chunk.toarray()) or chunk.todense(); or pass a scipy.sparse matrix, in "
-            "memory."
+            f"The chunks of X are sparse, of type {kind.__name__}; they must be dense: "
+            "X.map_blocks(lambda chunk: chunk.toarray()), or chunk.todense(). Or pass "
+            "a scipy.sparse matrix, in memory."
         )
     if isinstance(chunk, np.ma.MaskedArray):
         raise TypeError(
-            "The chunks of X are masked arrays, and the masked entries have no value. "
-            "Drop those rows, or put numbers in their places: dask.array.ma.filled(X, "
-            "0.0)."
+            "The chunks of X are masked arrays. Drop the rows with masked entries, or "
+            "fill the entries: dask.array.ma.filled(X, 0.0)."
         )

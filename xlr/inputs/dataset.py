@@ -416,12 +416,9 @@ def read_dataset(
         labelled_data = TrainingData(features.matrix, targets, pool=pool)
         statistics = None
     check_n_classes(classes)
-    weights = ClassWeights.of(
-        classes,
-        totals,
-        getattr(estimator, "class_weight", None),
-        getattr(estimator, "multi_class", "multinomial"),
-    )
+    class_weight = getattr(estimator, "class_weight", None)
+    multi_class = getattr(estimator, "multi_class", "multinomial")
+    weights = ClassWeights.of(classes, totals, class_weight, multi_class)
     if offset is not None:
         if weights.one_vs_rest:
             raise ValueError(

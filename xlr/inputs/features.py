@@ -216,17 +216,15 @@ def _read_on_device(
     if xp.isdtype(X.dtype, "complex floating"):
         raise ValueError(f"Complex data not supported: X has dtype {X.dtype}.")
     _check_width(estimator, shape[1], reset)
-    dtype = arrays.floating_dtype(entries, xp=xp)
     if arrays.is_sparse(X):
-        X = X.astype(dtype)
+        X = X.astype(arrays.floating_dtype(entries, xp=xp))
         return Features(X if may_repeat else canonical(X), names)
     if reset:  # predictions are differentiable
         X = arrays.without_gradient(X)
     if (read := arrays.numpy_view(X, differentiable=not reset)) is not X:
         X, given, xp = read, (xp, device), numpy_namespace
-        dtype = arrays.floating_dtype(X, xp=xp)
     if not arrays.is_half(X):  # its blocks are converted, one at a time
-        X = xp.astype(X, dtype, copy=False)
+        X = xp.astype(X, arrays.floating_dtype(X, xp=xp), copy=False)
     return Features(X, names, given=given)
 
 
@@ -235,9 +233,8 @@ def _known_encoder(estimator: Any, X: Any) -> Encoder | None:
     encoder: Encoder | None = getattr(estimator, "_encoder", None)
     if encoder is not None and not is_table(X):
         raise ValueError(
-            f"{type(estimator).__name__} was fitted to a table with categorical "
-            f"columns, and X is a {type(X).__name__}. Pass a table with the columns "
-            f"{listed(encoder.variables)}."
+            f"X is a {type(X).__name__}, and the fit was to a table with categorical "
+            f"columns. Pass a table with the columns {listed(encoder.variables)}."
         )
     return encoder
 
@@ -272,7 +269,6 @@ def _numbers(estimator: Any, X: Any) -> Any:
             return numbers if is_plain else numbers.astype(np.float64)
         matrix = check_array(
             numbers,
-            input_name="X",
             estimator=estimator,
             accept_sparse="csr",
             dtype=[np.float64, np.float32],

@@ -151,7 +151,7 @@ def _refuse_missing(labels: Any) -> None:
 
 
 def _check_classes(classes: np.ndarray) -> None:
-    if classes.dtype.kind in "OSV":
+    if classes.dtype.kind in "OSVc":
         others = [label for label in classes.tolist() if not isinstance(label, str)]
         if others:
             raise ValueError(
@@ -159,8 +159,6 @@ def _check_classes(classes: np.ndarray) -> None:
                 f"{quoted(others[0])}; labels are strings, whole numbers or booleans. "
                 "Convert them, for instance with y.astype(str) or y.astype(int)."
             )
-    if classes.dtype.kind == "c":
-        raise ValueError(f"Complex data not supported: y has dtype {classes.dtype}.")
     if classes.dtype.kind == "f":
         if not np.isfinite(classes).all():
             raise ValueError(
@@ -170,10 +168,9 @@ def _check_classes(classes: np.ndarray) -> None:
         if fractions.size:
             raise ValueError(
                 "Unknown label type: continuous. y holds numbers that are not whole, "
-                f"such as {fractions[0]}; logistic regression needs class labels. Cut "
-                "the numbers into classes, or use a regression model. For shares of "
-                "successes, pass xlr.soft_labels(y), with the numbers of trials as "
-                "sample_weight if you have them."
+                f"such as {fractions[0]}. Cut the numbers into classes, or use a "
+                "regression model. For shares of successes, pass xlr.soft_labels(y), "
+                "with the numbers of trials as sample_weight if you have them."
             )
 
 
@@ -298,9 +295,7 @@ def read_soft_labels(
     n_classes = 0 if P.ndim != 2 else P.shape[1]
     labels = np.arange(n_classes) if y.classes is None else y.classes
     if P.shape[0] != n_samples or labels.size != n_classes or n_classes < 2:
-        known = "two classes or more"
-        if y.classes is not None:
-            known = quoted(labels.tolist())
+        known = "two classes or more" if y.classes is None else quoted(labels.tolist())
         raise ValueError(
             f"P has shape {tuple(y.P.shape)}; expected ({n_samples},), or "
             f"({n_samples}, n_classes) with a column for each of {known}."
@@ -314,9 +309,8 @@ def read_soft_labels(
     weights = place_weights(sample_weight, features)
     class_totals(weights)
     sizes = xp.sum(P, axis=1)
-    smallest, *totals = arrays.to_host(
-        xp.concat([xp.min(P)[None], xp.sum(weights[:, None] * P, axis=0)])
-    ).tolist()
+    sums = xp.sum(weights[:, None] * P, axis=0)
+    smallest, *totals = arrays.to_host(xp.concat([xp.min(P)[None], sums])).tolist()
     if not (np.isfinite(totals).all() and smallest >= 0):
         raise ValueError(
             "P must hold finite numbers from 0 up, and shares of a class from 0 to 1; "
@@ -389,7 +383,7 @@ def read_entries(Y: Any, n_samples: int) -> tuple[Array, Array]:
     with arrays.current_device(Y):
         positive = xp.ones_like(Y) == Y
         observed = positive | (xp.zeros_like(Y) == Y)
-        valid = observed | xp.isnan(Y) if arrays.is_floating(Y, xp=xp) else observed
+        valid = observed | (Y != Y)  # NaN differs from itself
         all_valid = arrays.to_host(xp.all(valid))
     if not all_valid:
         wrong = arrays.to_host(Y)[~arrays.to_host(valid)][0].item()

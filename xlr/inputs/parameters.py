@@ -23,6 +23,7 @@ OF_SKLEARN = "liblinear", "sag", "saga"
 
 # Ends of closed intervals.
 MIN_POSITIVE, MAX_FLOAT, INF = 5e-324, float_info.max, float("inf")
+FINITE = MIN_POSITIVE, MAX_FLOAT
 
 
 class Rule(NamedTuple):
@@ -69,12 +70,9 @@ RULES = {
     **dict.fromkeys(("l1_ratio", "each of l1_ratios"), RATIO),
     "max_iter": Rule("a whole number from 0 up", WHOLE_TYPES, 0),
     "n_groups": Rule("a whole number from 3 up", WHOLE_TYPES, 3),
-    "tol": Rule("a finite number above 0", NUMBER_TYPES, MIN_POSITIVE, MAX_FLOAT),
+    "tol": Rule("a finite number above 0", NUMBER_TYPES, *FINITE),
     "learning_rate": Rule(
-        "None or a finite number above 0",
-        (*NUMBER_TYPES, NoneType),
-        MIN_POSITIVE,
-        MAX_FLOAT,
+        "None or a finite number above 0", (*NUMBER_TYPES, NoneType), *FINITE
     ),
     "verbose": Rule("0 (silent) or a whole number above it", (*WHOLE_TYPES, bool), 0),
     "n_jobs": Rule(THREADS, (*WHOLE_TYPES, NoneType, bool)),

@@ -55,9 +55,7 @@ class Regularisation:
     @property
     def leaves_some_free(self) -> bool:
         """Return whether a feature has no penalty."""
-        if self.factor is None:
-            return False
-        return bool((arrays.to_host(self.factor) == 0).any())
+        return self.factor is not None and not arrays.to_host(self.factor).all()
 
     def penalty(self, strength: Array, scale: Array, *, xp: Namespace) -> Penalty:
         """Return the penalty of coefficients scale * w.
@@ -151,19 +149,16 @@ def read_regularisation(
         unused += ["penalty_factor"] * bool((factor != 1).any() and not removed.any())
         if unused:
             warn(
-                f"With C=inf there is no penalty: {' and '.join(unused)} "
-                f"{'has' if len(unused) == 1 else 'have'} no effect. Use a finite C."
+                "With C=inf there is no penalty, and the value of "
+                f"{' and '.join(unused)} has no effect. Use a finite C."
             )
         l1_ratio = 0.0
-    return Regularisation(
-        l1_ratio,
-        *(
-            None
-            if (values == default).all()
-            else features.place(values, features.accumulation_dtype)
-            for values, default in zip((factor, lower, upper), defaults)
-        ),
-    )
+    dtype = features.accumulation_dtype
+    effective = [
+        features.place(values, dtype) if (values != default).any() else None
+        for values, default in zip((factor, lower, upper), defaults)
+    ]
+    return Regularisation(l1_ratio, *effective)
 
 
 def _per_feature(name: str, values: Any, n_features: int) -> np.ndarray:
@@ -373,8 +368,8 @@ class Problem:
         finite = arrays.to_host(xp.all(finite, axis=0))
         if finite.all():
             return
-        names = np.asarray([*self._features.column_names, "the intercept"])[~finite]
-        name = printable(names[0])
+        names = [*self._features.column_names, "the intercept"]
+        name = printable(names[finite.argmin()])
         dtype = str(self._features.dtype).rpartition(".")[2]
         raise FloatingPointError(
             f"The coefficient of {name} is too large for {dtype}: numbers of X are "

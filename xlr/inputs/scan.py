@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
 from operator import itemgetter
@@ -133,8 +132,7 @@ def scan_chunks(
     inputs = [X.tasks if statistics is None else [literal(None)] * len(X.tasks)]
     inputs += [_split(X, values, name) for name, values in given.items()]
     seed = random_seed(estimator)
-    is_named = features.names is not None or features.encoder is not None
-    names = features.column_names if is_named else None
+    names = features.column_names
     scan_chunk = partial(_scan_chunk, like=X.like, names=names, seed=seed)
     # 1. One pass: each chunk returns its targets, its statistics and random rows.
     functions = [partial(scan_chunk, i, n) for i, n in enumerate(_to_draw(X))]
@@ -172,8 +170,7 @@ def scan_chunks(
         samples[i] = each._replace(targets=recode(each.targets))
     drawn = [each for each in samples if each is not None]
     X.sample_ids, sample, sampled_targets = _shuffled_sample(drawn, seed)
-    chunks = ChunkedData(X, targets)
-    rows = TrainingData(sample, sampled_targets, chunks=chunks)
+    rows = TrainingData(sample, sampled_targets, chunks=ChunkedData(X, targets))
     return classes, totals, rows, column_stats if statistics is None else statistics
 
 
@@ -196,7 +193,7 @@ def _scan_chunk(
     offset: Any,
     *,
     like: Matrix,
-    names: list[str] | None,
+    names: list[str],
     seed: int,
 ) -> tuple[Targets, ColumnStatistics | None, ChunkSample | None]:
     """Return the targets, column statistics and random rows of a chunk.
@@ -209,8 +206,8 @@ def _scan_chunk(
         Values of the rows of the chunk; X is None if its statistics are known.
     like : Matrix
         A row of the kind of X.
-    names : list of str or None
-        Names of the columns of X; None for x0, x1, ...
+    names : list of str
+        Names of the columns of X.
     seed : int
         Seed of the sample.
     """
@@ -236,8 +233,7 @@ def _scan_chunk(
     statistics = None
     if not has_statistics and totals.any():
         data = TrainingData(matrix, targets)
-        get_names: Any = None if names is None else partial(list, names)
-        statistics = column_statistics(data, names=get_names)
+        statistics = column_statistics(data, names=lambda: names)
     elif not has_statistics:  # X must be finite in rows without weight, too
         refuse_non_finite(matrix, names)
     n_drawn = min(n_drawn, math.ceil(n_rows / ROWS_PER_SAMPLED_ROW))
@@ -298,18 +294,16 @@ def _shuffled_sample(
     order = np.random.default_rng(seed).permutation(counts.sum())
     factors = sizes / np.maximum(1, counts) * (counts.sum() / sizes.sum())
     matrix = concatenated([each.matrix for each in drawn])
-    xp, place = matrix.xp, {"xp": matrix.xp, "device": matrix.device}
-
-    def joined(values: Iterable[Array | None]) -> Array | None:
-        sampled = [each for each in values if each is not None]
-        return arrays.take(xp.concat(sampled), order) if sampled else None
-
+    xp, targets = matrix.xp, [each.targets for each in drawn]
+    weights = [each.weights * float(f) for each, f in zip(targets, factors)]
+    offsets = [each.offset for each in targets if each.offset is not None]
+    joined = Targets(
+        1,
+        xp.concat([each.labels for each in targets]),
+        xp.concat(weights),
+        offset=xp.concat(offsets) if offsets else None,
+    )
     row_ids = np.cumsum(sizes) - sizes
     row_ids = np.concatenate([n + each.row_ids for n, each in zip(row_ids, drawn)])
-    shuffled = Targets(
-        1,
-        joined(each.targets.labels for each in drawn),
-        joined(each.targets.weights * float(f) for each, f in zip(drawn, factors)),
-        offset=joined(each.targets.offset for each in drawn),
-    )
-    return row_ids[order], matrix.take_rows(arrays.move(order, **place)), shuffled
+    rows = arrays.move(order, xp=xp, device=matrix.device)
+    return row_ids[order], matrix.take_rows(rows), joined.take_rows(rows, xp=xp)

@@ -182,11 +182,9 @@ def to_matrix(X: Any) -> Any:
 def raise_with_columns(X: Any, error: Exception) -> NoReturn:
     """Raise ``error``, or an error that names the columns of X that caused it."""
     columns: list[tuple[Any, Any]] = []
-    other_way = ""
     if is_table(X):
         frame = nw.from_native(native(X))
         columns = list(zip(frame.columns, frame.iter_columns()))
-        other_way = ", or name them in categorical of xlr.LogisticRegression"
     elif isinstance(X, np.ndarray | list | tuple) and np.ndim(X) == 2:
         entries = np.asarray(X, dtype=getattr(X, "dtype", object))
         columns = list(enumerate(entries.T))
@@ -198,7 +196,7 @@ def raise_with_columns(X: Any, error: Exception) -> NoReturn:
             "numbers, such as days since a date. Encode categories, for instance with "
             "sklearn.compose.make_column_transformer((OneHotEncoder(), "
             f"[{', '.join(map(quoted, wrong[:3]))}]), remainder='passthrough') in a "
-            f"pipeline{other_way}."
+            "pipeline, or name them in categorical if X is a table."
         ) from error
     if missing := [name for name, content in contents.items() if content == "missing"]:
         raise ValueError(

@@ -13,14 +13,8 @@ from xlr.inputs.features import Features
 from xlr.inputs.tables import as_real
 from xlr.text import quoted
 
-NOT_FINITE = (
-    "sample_weight contains NaN or infinity, or its sum overflows. Pass finite weights "
-    "of ordinary size."
-)
-OFFSET_ENTRIES = (
-    "a number for each row; with more than two classes, a number for each row and "
-    "class."
-)
+NOT_FINITE = "sample_weight contains NaN or infinity, or its sum overflows."
+OFFSET_ENTRIES = "a number for each row (and class, if there are more than two)."
 
 
 def read_sample_weight(sample_weight: Any, features: Features) -> Array:
@@ -47,15 +41,11 @@ def place_weights(sample_weight: Any, features: Features) -> Array:
     ValueError
         If weights are of another length or not numbers.
     """
-    n_samples = features.X.shape[0]
+    n_samples, dtype = features.X.shape[0], features.accumulation_dtype
     if sample_weight is None or isinstance(sample_weight, Real):
         size = 1.0 if sample_weight is None else float(sample_weight)
-        return features.xp.full(
-            n_samples, size, dtype=features.accumulation_dtype, device=features.device
-        )
-    weights = features.place(
-        as_real(sample_weight, "sample_weight"), features.accumulation_dtype
-    )
+        return features.xp.full(n_samples, size, dtype=dtype, device=features.device)
+    weights = features.place(as_real(sample_weight, "sample_weight"), dtype)
     if tuple(weights.shape) != (n_samples,):
         raise ValueError(
             f"sample_weight has shape {tuple(weights.shape)}, expected "
@@ -182,12 +172,9 @@ def read_start(
         If they have another shape than ``coef_`` or are not finite numbers.
     """
     xp, dtype, starts = features.xp, features.accumulation_dtype, []
-    for name, values, expected in (
-        ("coef_init", coef, shape),
-        ("intercept_init", intercept, shape[:1]),
-    ):
-        if values is None:
-            values = np.zeros(expected)
+    given = ("coef_init", coef, shape), ("intercept_init", intercept, shape[:1])
+    for name, values, expected in given:
+        values = np.zeros(expected) if values is None else values
         start = features.place(as_real(values, name), dtype)
         # For two classes the leading 1 is optional, as for SGDClassifier.
         optional = expected[1:] if expected[0] == 1 else expected
