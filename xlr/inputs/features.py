@@ -207,12 +207,8 @@ def _read_on_device(
     xp, device = arrays.namespace(entries), arrays.device_of(entries)
     given, shape = None, tuple(X.shape)
     check_2d(shape)
-    for size, unit in zip(shape, ("sample", "feature")):
-        if size == 0:
-            raise ValueError(
-                f"Found array with 0 {unit}(s) (shape={shape}) while a minimum of 1 is "
-                f"required by {type(estimator).__name__}."
-            )
+    if 0 in shape:
+        raise ValueError(f"Found 0 sample(s) or 0 feature(s): X has shape {shape}.")
     if xp.isdtype(X.dtype, "complex floating"):
         raise ValueError(f"Complex data not supported: X has dtype {X.dtype}.")
     _check_width(estimator, shape[1], reset)

@@ -355,10 +355,9 @@ class Problem:
         }
         if self.spec.fit_index is None:
             return fitted
+        constants = {"intercept_": UNFITTED_INTERCEPTS}
         return {
-            name: self.spec.with_other_rows(
-                values, *(UNFITTED_INTERCEPTS if name == "intercept_" else (0, 0, 0))
-            )
+            name: self.spec.with_other_rows(values, *constants.get(name, (0, 0, 0)))
             for name, values in fitted.items()
         }
 
