@@ -178,10 +178,7 @@ def check_n_classes(classes: Array) -> None:
     """Raise ValueError unless there are at least two classes."""
     if classes.shape[0] < 2:
         only = arrays.to_host(classes).tolist()[0]
-        raise ValueError(
-            f"y holds only one class, {quoted(only)}; logistic regression needs "
-            "samples of at least two classes."
-        )
+        raise ValueError(f"y holds only one class, {quoted(only)}; a fit needs two.")
 
 
 # -- class probabilities ---------------------------------------------------------------

@@ -151,10 +151,7 @@ def scan_chunks(
     # 2. Classes of all chunks.
     chunk_classes = [each.classes for each in samples if each is not None]
     if not chunk_classes:
-        raise ValueError(
-            "Found array with 0 sample(s): all chunks of X are empty, while a minimum "
-            f"of 1 is required by {type(estimator).__name__}."
-        )
+        raise ValueError("Found array with 0 sample(s): all chunks of X are empty.")
     classes = _joined_classes(chunk_classes)
     host, totals = arrays.to_host(classes), np.zeros(classes.shape[0])
     # 3. Sizes and totals; targets with codes into all classes; and the sample.

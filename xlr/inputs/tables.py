@@ -131,9 +131,7 @@ def check_2d(shape: tuple[int, ...]) -> None:
 def check_n_rows(name: str, shape: tuple[int, ...], n_samples: float) -> None:
     """Raise ValueError unless values of this shape have one entry for each row of X."""
     if not shape:
-        raise ValueError(
-            f"{name} is a single number, of shape (). Pass one for each row of X."
-        )
+        raise ValueError(f"{name} is a single number. Pass one for each row of X.")
     # Chunks of Dask have NaN rows where their sizes are not known.
     if abs(shape[0] - n_samples) > 0:
         raise ValueError(

@@ -80,10 +80,7 @@ def class_totals(
     if not np.isfinite(totals).all():  # a sum is NaN or infinite if a weight is
         raise ValueError(NOT_FINITE)
     if smallest < 0:
-        raise ValueError(
-            f"sample_weight contains negative values (the smallest is {smallest}). "
-            "Weights must be zero or positive."
-        )
+        raise ValueError(f"sample_weight contains negative values, such as {smallest}.")
     return totals
 
 
@@ -102,25 +99,22 @@ def class_factors(class_weight: Any, classes: Array, totals: np.ndarray) -> np.n
     ValueError
         If class weights are negative, not finite or of other classes.
     """
-    host_classes = arrays.to_host(classes)
+    names = arrays.to_host(classes).tolist()
     if class_weight == "balanced":
         factors = balanced_factors(totals)
     else:
-        names = host_classes.tolist()
         factors = np.asarray([class_weight.get(name, 1) for name in names], dtype=float)
         wrong = [key for key in class_weight if key not in names]
         unnamed = [name for name in names if name not in class_weight]
         if wrong and unnamed:  # else the keys are classes that these rows lack
             raise ValueError(
                 f"The key {quoted(wrong[0])} of class_weight is not a class, and the "
-                f"classes {quoted(unnamed)} are not in class_weight. Use the labels as "
-                "y has them."
+                f"classes {quoted(unnamed)} are not in class_weight. Use labels of y."
             )
     if not (np.isfinite(factors) & (factors >= 0)).all():
         raise ValueError(
             f"class_weight gives the weights {quoted(factors.tolist())} to the classes "
-            f"{quoted(host_classes.tolist())}. Weights must be finite, zero or "
-            "positive."
+            f"{quoted(names)}. Weights must be finite, zero or positive."
         )
     return factors
 
