@@ -24,7 +24,7 @@ from xlr.inference.results import InferenceResults
 from xlr.inputs.categories import table_levels
 from xlr.inputs.dask_input import load_columns
 from xlr.inputs.labels import on_host
-from xlr.inputs.tables import as_real, is_table, native
+from xlr.inputs.tables import accept, as_real, is_table, native
 from xlr.text import listed, printable, quoted
 
 # Share of non-zero entries up to which adjacent terms of numbers are a sparse matrix.
@@ -345,7 +345,7 @@ def _model_matrix(spec: Any, X: Any) -> Any:
 
     from xlr.inference.materializer import TableMaterializer
 
-    X = native(X, decode=False)
+    X = accept("X", X)
     if not is_table(X):
         name = type(X).__name__
         raise TypeError(f"A formula reads the columns of a table; got {name}.")

@@ -182,10 +182,8 @@ def _read_chunks(estimator: Any, X: Any, *, reset: bool) -> Features:
     if encoder is None:
         like = read_features(estimator, example, reset=reset)
         return Features(chunks_of(X, like.matrix), like.names, given=like.given)
-    if not isinstance(encoder, Encoder):  # a formula
-        X = encoder.transform(X)
-        like = DenseMatrix(np.zeros((1, X.shape[1])), xp=numpy_namespace)
-        return Features(chunks_of(X, like), None, encoder)
+    if not isinstance(encoder, Encoder):
+        raise TypeError("A formula reads tables in memory. Pass X.compute().")
     names = _names(estimator, example, reset=reset)
     lenient = replace(encoder, handle_unknown="ignore", handle_missing="level")
     row = lenient.encode(example, partial(_numbers, estimator))
