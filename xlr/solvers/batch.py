@@ -34,12 +34,11 @@ class Batch:
     def __init__(self, objective: Objective) -> None:
         self.objective = objective
         self.running = np.arange(objective.n_models)
-        self.last: Diagnostics | None = None
+        self.last: Diagnostics
         self.ended: list[tuple[np.ndarray, tuple[Array, ...]]] = []
 
     def of_all_models(self, now: Diagnostics) -> Diagnostics:
         """Return the diagnostics of all models; removed models keep their last."""
-        assert self.last is not None
         all_models = Diagnostics(*(values.copy() for values in self.last))
         all_models.step_norm[:] = 0
         for values, new in zip(all_models, now):
@@ -50,7 +49,7 @@ class Batch:
         """Return the state without the ended models, if their removal pays.
 
         Otherwise they stay in the batch, as models at a minimum that do not delay the
-        end of the fit.
+        end of the fit: their gradient is zero and their last step was accepted.
 
         Parameters
         ----------
@@ -59,7 +58,13 @@ class Batch:
         state : named tuple
             State of a solver.
         """
-        state = state._replace(diagnostics=state.diagnostics.at_minimum(~continues))
+        now = state.diagnostics
+        now = now._replace(
+            optimality=np.where(continues, now.optimality, 0.0),
+            step_norm=np.where(continues, now.step_norm, 1.0),
+            damping=np.where(continues, now.damping, 0.0),
+        )
+        state = state._replace(diagnostics=now)
         if continues.mean() > MAX_RUNNING_SHARE:
             return state
         ended = np.nonzero(~continues)[0]

@@ -64,18 +64,6 @@ class Diagnostics(NamedTuple):
         value, optimality, step_norm = _on_host(scalars, xp=xp)
         return cls(value, optimality, step_norm, np.zeros(objective.n_models))
 
-    def at_minimum(self, models: np.ndarray) -> Diagnostics:
-        """Return diagnostics in which some models are at a minimum, by a mask.
-
-        Their gradient is zero and their last step was accepted.
-        """
-        return Diagnostics(
-            self.value,
-            np.where(models, 0.0, self.optimality),
-            np.where(models, 1.0, self.step_norm),
-            np.where(models, 0.0, self.damping),
-        )
-
 
 class Trial(NamedTuple):
     """A trial step: its end, and the numbers on the host that decide on it.
@@ -147,10 +135,20 @@ class Trial(NamedTuple):
             Decrease of the quadratic model of F, which sets the next damping. None for
             a solver without damping.
         """
-        last, now, rounding = state.diagnostics, self.now, objective.rounding
-        damping, all_accept = last.damping, np.count_nonzero(accept) == accept.size
+        last, now, damping = state.diagnostics, self.now, state.diagnostics.damping
+        all_accept = np.count_nonzero(accept) == accept.size
         if predicted is not None and (np.count_nonzero(damping) or not all_accept):
-            damping = self._next_damping(last, accept, predicted, rounding)
+            # The ratio of the decrease of F to that of its quadratic model decides how
+            # far to trust the model next (Nocedal and Wright 2006, *Numerical
+            # Optimization*, section 10.3).
+            ratio = (last.value - now.value) / predicted
+            accepted = np.where(ratio > 0.75, damping / 16, damping)
+            accepted = np.where(ratio < 0.25, 4 * accepted, accepted)
+            # A step that is too long needs damping on the scale of the curvature. A
+            # matrix without a Cholesky factor needs only the rounding error of its
+            # entries.
+            minimum = np.where(np.isfinite(predicted), 1e-3, 16 * objective.rounding)
+            damping = np.where(accept, accepted, np.maximum(16 * damping, minimum))
             now = now._replace(damping=damping)
         if all_accept:
             return state._replace(
@@ -168,27 +166,6 @@ class Trial(NamedTuple):
             at=Evaluation(*map(chosen, self.at, state.at)),
             diagnostics=Diagnostics(*numbers),
         )
-
-    def _next_damping(
-        self,
-        last: Diagnostics,
-        accept: np.ndarray,
-        predicted: np.ndarray,
-        rounding: float,
-    ) -> np.ndarray:
-        """Return the damping for the next Newton step: (n_models,).
-
-        The ratio of the decrease of F to that of its quadratic model, ``predicted``,
-        decides how far to trust the model next (Nocedal and Wright 2006, *Numerical
-        Optimization*, section 10.3).
-        """
-        damping, ratio = last.damping, (last.value - self.now.value) / predicted
-        accepted = np.where(ratio > 0.75, damping / 16, damping)
-        accepted = np.where(ratio < 0.25, 4 * accepted, accepted)
-        # A step that is too long needs damping on the scale of the curvature. A matrix
-        # without a Cholesky factor needs only the rounding error of its entries.
-        minimum = np.where(np.isfinite(predicted), 1e-3, 16 * rounding)
-        return np.where(accept, accepted, np.maximum(16 * damping, minimum))
 
 
 def try_step(
