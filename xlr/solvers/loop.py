@@ -145,11 +145,9 @@ class Solution(NamedTuple):
         F is at least 0, so a gap is at most F, which is tol F for a tol of 1.
         """
         is_proven = (gap <= tol * self.records[-1].objective) | (tol >= 1)
-        status = [
-            Status.CONVERGED if proven else status
-            for proven, status in zip(is_proven, self.status)
-        ]
-        return self._replace(status=status)
+        status = np.asarray(self.status)
+        status[is_proven] = Status.CONVERGED
+        return self._replace(status=status.tolist())
 
     def history(self) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """Return seconds (n_records,), and the other columns (n_records, n_models)."""
@@ -224,7 +222,7 @@ def minimise(
                 )
             if rule.ends(iteration, now, stopped):
                 break
-            if rule.n_ended:
+            if not rule.running.all():
                 state = batch.without_ended(rule.running[batch.running], state)
             last_parameters = state.parameters
             state = solver.step(batch.objective, state)

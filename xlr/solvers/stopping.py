@@ -69,7 +69,6 @@ class StoppingRule:
     decrease : ndarray of shape (n_models,)
         Last predicted decrease of F by the next step; inf without a prediction.
     running : ndarray of bool, of shape (n_models,)
-    n_ended : int
     """
 
     def __init__(
@@ -92,7 +91,6 @@ class StoppingRule:
         self._max_iter = max_iter
         self.decrease = np.full(n_models, math.inf)
         self.running = np.ones(n_models, dtype=bool)
-        self.n_ended = 0
         self._lowest_value = np.full(n_models, math.inf)
         self._lowest_optimality = np.full(n_models, math.inf)
         self._n_idle = np.zeros(n_models)
@@ -131,5 +129,4 @@ class StoppingRule:
         self.status[ends & converged] = Status.CONVERGED
         self.n_iter[ends] = iteration
         self.running &= ~ends
-        self.n_ended = int(np.count_nonzero(~self.running))
-        return self.n_ended == self.running.size
+        return not self.running.any()
