@@ -45,12 +45,7 @@ class BlockHessian:
         self.rounding = rounding
         self._xp = xp
         diagonal = xp.reshape(xp.linalg.diagonal(blocks), penalty.shape) + penalty
-        self.diagonal = _one_if_flat(diagonal, xp=xp)
-
-    @property
-    def noise(self) -> float:
-        """Return the share of the diagonal below which rounding hides curvature."""
-        return 4 * self.penalty.shape[1] ** 0.5 * self.rounding
+        self.diagonal = diagonal + xp.astype(diagonal <= 0, diagonal.dtype)
 
     def matrices(self, added: Array | None = None) -> Array:
         """Return H + diag(added), positive definite: (n_models n_blocks, q, q).
@@ -70,13 +65,12 @@ class BlockHessian:
 
     def replace(self, models: np.ndarray, others: BlockHessian) -> BlockHessian:
         """Return the Hessian with other matrices for some models, by their indices."""
-        concat, n_models = self._xp.concat, self.blocks.shape[0]
+        xp, n_models = self._xp, self.blocks.shape[0]
         chosen = np.arange(n_models)
         chosen[models] = n_models + np.arange(models.shape[0])
-        blocks = concat([self.blocks, others.blocks])
-        penalty = concat([self.penalty, others.penalty])
-        rounding = max(self.rounding, others.rounding)
-        return BlockHessian(blocks, penalty, rounding, xp=self._xp).select(chosen)
+        blocks = xp.concat([self.blocks, others.blocks])
+        penalty = xp.concat([self.penalty, others.penalty])
+        return BlockHessian(blocks, penalty, self.rounding, xp=xp).select(chosen)
 
     def select(self, models: np.ndarray) -> BlockHessian:
         """Return the Hessian of some models, by their indices, which may repeat."""
@@ -147,7 +141,7 @@ class PooledHessian:
         if centres is not None:
             diagonal = xp.concat([diagonal, own], axis=2)
         diagonal = xp.reshape(diagonal, (curvature.shape[0], -1))
-        self.diagonal = _one_if_flat(diagonal, xp=xp)
+        self.diagonal = diagonal + xp.astype(diagonal <= 0, diagonal.dtype)
 
     def select(self, models: np.ndarray) -> PooledHessian:
         """Return the Hessian of some models, by their indices, which may repeat."""
@@ -202,7 +196,7 @@ class DiagonalHessian:
 
     def __init__(self, diagonal: Array, *, xp: Namespace) -> None:
         self._xp = xp
-        self.diagonal = _one_if_flat(diagonal, xp=xp)
+        self.diagonal = diagonal + xp.astype(diagonal <= 0, diagonal.dtype)
 
     def select(self, models: np.ndarray) -> DiagonalHessian:
         """Return the Hessian of some models, by their indices, which may repeat."""
@@ -215,13 +209,9 @@ class DiagonalHessian:
 
 
 # A Hessian H, or an estimate of it: what a Newton step solves with. ``diagonal``, of
-# shape (n_models, n_parameters), is 1 where H has no curvature (a constant column).
+# shape (n_models, n_parameters), has 1 added where H has no curvature (a constant
+# column).
 Hessian = BlockHessian | PooledHessian | DiagonalHessian
-
-
-def _one_if_flat(diagonal: Array, *, xp: Namespace) -> Array:
-    """Return the diagonal of a Hessian, with 1 for parameters without curvature."""
-    return diagonal + xp.astype(diagonal <= 0, diagonal.dtype)
 
 
 def bordered(gram: Array, margin: Array, corner: Array, *, xp: Namespace) -> Array:
@@ -240,9 +230,6 @@ def bordered(gram: Array, margin: Array, corner: Array, *, xp: Namespace) -> Arr
     """
     n, m, _ = margin.shape
     p = gram.shape[-1] // m
-    if m == 1:
-        top = xp.concat([gram, xp.reshape(margin, (n, p, 1))], axis=2)
-        return xp.concat([top, xp.concat([margin, corner], axis=2)], axis=1)
     gram = xp.reshape(gram, (n, m, p, m, p))
     margin = xp.reshape(margin, (n, m, 1, m, p))
     transposed = xp.permute_dims(margin, (0, 3, 4, 1, 2))

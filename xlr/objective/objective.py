@@ -114,10 +114,9 @@ def pays_in_float32(data: Any) -> bool:
     if data.product_cost > MAX_FLOAT32_COPY or not data.in_memory:
         return False
     stored = data.matrix.stored
-    is_copied = arrays.is_floating(stored, xp=data.xp)
-    n_copied = math.prod(stored.shape) if is_copied else 0
-    pays = not is_copied or n_copied >= MIN_COPIED_SHARE * data.product_cost
-    return data.dtype == data.xp.float64 and pays
+    pays = math.prod(stored.shape) >= MIN_COPIED_SHARE * data.product_cost
+    pays = pays or not arrays.is_floating(stored, xp=data.xp)
+    return pays and data.dtype == data.xp.float64
 
 
 class Objective:
@@ -201,6 +200,7 @@ class Objective:
             "fit_intercept": self.fit_intercept,
             "scaler": self.scaler,
             "term": self.term,
+            "total_weight": self.total_weight,
             "column_rms": self.column_rms,
             **changed,
         }
@@ -208,7 +208,7 @@ class Objective:
 
     def with_data(self, data: Any) -> Objective:
         """Return the objective on other rows with the same weights."""
-        return self._with(data, self.penalty, total_weight=self.total_weight)
+        return self._with(data, self.penalty)
 
     def in_float32(self) -> Objective:
         """Return the objective of Hessian products, in float32 if that pays.
@@ -222,7 +222,7 @@ class Objective:
 
     def with_penalty(self, penalty: Penalty) -> Objective:
         """Return the objective with another penalty."""
-        return self._with(self.data, penalty, total_weight=self.total_weight)
+        return self._with(self.data, penalty)
 
     def select(self, models: np.ndarray) -> Objective:
         """Return the objective of some models, by ascending indices on the host."""
@@ -234,26 +234,24 @@ class Objective:
 
     def sample(self, size: int, seed: int) -> Objective:
         """Return the objective on about ``size`` random rows, in float32."""
-        return self._with(self.data.sample(size, seed), self.penalty)
+        sample = self.data.sample(size, seed)
+        return self._with(sample, self.penalty, total_weight=None)
 
     def take_columns(self, features: Array) -> Objective:
         """Return F on a copy of some columns, with the other coefficients at zero."""
         penalty = self.penalty.take_columns(features, xp=self.xp)
         rms = self.column_rms
-        return self._with(
-            self.data.take_columns(features),
-            penalty,
-            scaler=None,
-            column_rms=None if rms is None else self.xp.take(rms, features),
-            total_weight=self.total_weight,
-        )
+        rms = None if rms is None else self.xp.take(rms, features)
+        return self._with(self.data.take_columns(features), penalty, column_rms=rms)
 
-    def without_resampling(self) -> tuple[Objective, np.ndarray] | None:
+    def without_resampling(self) -> tuple[Objective, np.ndarray, np.ndarray] | None:
         """Return the models on all rows that the current models resample.
 
         Returns
         -------
         objective : Objective
+        first : ndarray of int
+            The first current model of each model on all rows.
         model_of : ndarray of shape (n_models,)
             The model on all rows for each current model.
         None
@@ -270,7 +268,8 @@ class Objective:
         if first.shape[0] > self.n_models / 2:
             return None
         data = self.data.select(first).without_counts()
-        return self._with(data, self.penalty.select(first)), model_of
+        penalty = self.penalty.select(first)
+        return self._with(data, penalty, total_weight=None), first, model_of
 
     # -- parameters -------------------------------------------------------------------
 
@@ -312,8 +311,7 @@ class Objective:
             intercept = logits - xp.mean(logits, axis=1, keepdims=True)
         else:
             intercept = logits[:, 1:] - logits[:, :1]
-        shape = self.n_columns, self.n_features
-        coef = xp.zeros(shape, dtype=self.accumulation_dtype, device=self.device)
+        coef, _ = self.split(self.zeros())
         return self.join(coef, xp.reshape(intercept, (-1,)))
 
     def project(self, parameters: Array) -> Array:
@@ -324,12 +322,8 @@ class Objective:
 
     def place(self, values: np.ndarray, dtype: Any = None) -> Array:
         """Move numbers from the host to the device, in the parameters' dtype."""
-        return arrays.move(
-            values,
-            xp=self.xp,
-            device=self.device,
-            dtype=dtype or self.accumulation_dtype,
-        )
+        xp, device, dtype = self.xp, self.device, dtype or self.accumulation_dtype
+        return arrays.move(values, xp=xp, device=device, dtype=dtype)
 
     def centred_over_classes(self, vector: Array, free: Array | None = None) -> Array:
         """Subtract the mean over the classes, where that changes no probability.
@@ -462,9 +456,8 @@ class Objective:
         if values.shape != self._coef_shape:
             values = xp.broadcast_to(values, self._coef_shape)
         if self.fit_intercept:
-            values = xp.concat(
-                [values, xp.full_like(values[:, :, :1], intercept)], axis=2
-            )
+            ends = xp.full_like(values[:, :, :1], intercept)
+            values = xp.concat([values, ends], axis=2)
         return xp.reshape(values, (self.n_models, self.n_parameters))
 
     def minimum_norm_subgradient(self, parameters: Array, gradient: Array) -> Array:
@@ -499,9 +492,7 @@ class Objective:
         array of shape (n_models,), or None if the Hessians are not known to be
         multiples of one.
         """
-        if self.n_models == 1 or not self.loss.is_canonical:
-            return None
-        if not self.data.targets.has_shared_weights:
+        if self.n_models == 1 or not self.data.targets.has_shared_weights:
             return None
         xp = self.xp
         if arrays.to_host(xp.all(parameters == parameters[:1, :])):
@@ -706,9 +697,8 @@ class Objective:
     @cached_property
     def is_large(self) -> bool:
         """Return whether X fills several blocks: arithmetic then dominates the time."""
-        data = self.data
         width = N_TEMPORARIES * self.n_outputs
-        return not data.in_memory or len(data.row_slices(width)) > 1
+        return not self.data.in_memory or len(self.data.row_slices(width)) > 1
 
     @cached_property
     def hessian_cost(self) -> float:
@@ -742,7 +732,7 @@ class Objective:
             scaled = self.join(*self.scaler.gradient(*self.split(subgradient)))
         return self.xp.max(self.xp.abs(scaled), axis=1), subgradient
 
-    @property
+    @cached_property
     def class_shares(self) -> Array:
         """Return the share of each class in the total weight: (n_models, n_classes)."""
         weights = self.data.class_weights(max(2, self.n_outputs))

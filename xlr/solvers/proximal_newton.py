@@ -135,7 +135,9 @@ def _on_host(state: ProximalNewtonState) -> list[np.ndarray]:
 
 def _quadratics(hessian: BlockHessian) -> list[Quadratic]:
     matrices = arrays.to_host(hessian.matrices()).astype(np.float64, copy=False)
-    return [Quadratic(matrix, hessian.noise) for matrix in matrices]
+    # Rounding hides curvature below this share of the diagonal.
+    noise = 4 * matrices.shape[1] ** 0.5 * hessian.rounding
+    return [Quadratic(matrix, noise) for matrix in matrices]
 
 
 def _renewed(objective: Objective, state: ProximalNewtonState) -> ProximalNewtonState:

@@ -57,8 +57,7 @@ def find_start(
     if seed is None or math.isinf(min_size := solver.min_sample_size(objective)):
         return _or_null(objective, start)
     if (unresampled := objective.without_resampling()) is not None:
-        all_rows, model_of = unresampled
-        _, first = np.unique(model_of, return_index=True)
+        all_rows, first, model_of = unresampled
         start = arrays.take(start, first)
         parameters = _nearly_minimised(solver, all_rows, start, seed)
         parameters = arrays.take(parameters, model_of)

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from xlr import arrays
 from xlr.arrays import Array
-from xlr.objective import BlockHessian, Hessian, Objective
+from xlr.objective import Hessian, Objective
 from xlr.solvers.steps import damping_scale
-
-H = TypeVar("H", BlockHessian, Hessian)
 
 # Minimum number of rows per feature: with fewer, the curvature of a class is noise.
 ROWS_PER_FEATURE = 4
@@ -25,8 +22,7 @@ MIN_DAMPING = 1e-6
 ACTIVE_CURVATURE = 1e30
 
 
-@dataclass(frozen=True)
-class Surrogate:
+class Surrogate(NamedTuple):
     """An objective whose Hessian replaces that of the current objective.
 
     Attributes
@@ -46,9 +42,7 @@ class Surrogate:
             return surrogate
         return cls(objective)
 
-    def hessian(
-        self, parameters: Array, derivative: Callable[[Objective, Array], H]
-    ) -> H:
+    def hessian(self, parameters: Array, derivative: Callable[..., Any]) -> Any:
         """Return ``derivative`` of the surrogate, for each current model.
 
         Models that share a surrogate use the parameters of the first of them.
