@@ -10,7 +10,6 @@ constraints :math:`a_{ik} d \ge 0` for all i and k, with a positive margin for o
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
 
@@ -65,8 +64,7 @@ NORM_COST = 1e-6
 ADVICE = "Use a finite C, or FirthLogisticRegression."
 
 
-@dataclass(frozen=True)
-class Separation:
+class Separation(NamedTuple):
     """A direction that separates classes: the likelihood rises along it without bound.
 
     Attributes
@@ -117,8 +115,7 @@ class Cone(NamedTuple):
     @classmethod
     def of(cls, objective: Objective) -> Cone:
         """Return the cone of an objective of one model."""
-        curvature = objective.penalty_curvature
-        down = up = arrays.to_host(curvature)[0] == 0
+        down = up = arrays.to_host(objective.penalty_curvature)[0] == 0
         if objective.non_smooth is not None:
             l1, lower, upper = (arrays.to_host(x)[0] for x in objective.non_smooth)
             down = down & (l1 == 0) & np.isneginf(lower)
@@ -162,16 +159,12 @@ def find_separation(
     logistic regression models*; Konis (2007), *Linear programming algorithms for
     detecting separated data in binary logistic regression models*.
     """
-    cone = Cone.of(objective)
-    if not cone.free.size:
-        return None
+    cone, data = Cone.of(objective), objective.data
     # 1. The certificate of an optimum. With few free parameters a linear program takes
     # less time than its Hessian.
     certify = 2 * cone.free.size >= objective.n_parameters
     size = SAMPLED_ROWS_PER_PARAMETER * objective.n_parameters
-    max_size = min(
-        MAX_SAMPLED_SHARE * objective.n_samples, objective.data.max_sample_size
-    )
+    max_size = min(MAX_SAMPLED_SHARE * data.n_samples, data.max_sample_size)
     if certify and size <= max_size:
         # Changes of the sampled rows alone may make the sum of all rows zero. The share
         # converts the gradient of all rows to the mean over the sample.
@@ -203,14 +196,11 @@ def _has_optimum(
     :math:`\lambda` (Stiemke's lemma). Minus the gradient of the loss is this sum with
     the probabilities as :math:`\lambda`. A Newton step d changes them by :math:`h a d`,
     to first order, and makes the sum zero. They stay positive if every logit, less the
-    mean of its row, changes by less than 1. The bound is a half, for rounding. With
-    bounds on one side only, the linear program decides.
+    mean of its row, changes by less than 1. The bound is a half, for rounding.
     """
     # 1. Hessian in the free parameters.
-    is_one_sided = (cone.lower + cone.upper != 0).any()
-    if is_one_sided or objective.n_parameters > MAX_HESSIAN_PARAMETERS:
-        return False
-    if objective.n_samples < objective.output_size:
+    has_few_rows = objective.n_samples < objective.output_size
+    if has_few_rows or objective.n_parameters > MAX_HESSIAN_PARAMETERS:
         return False
     hessian, free = objective.hessian_on_host(parameters), cone.free
     hessian = hessian[np.ix_(free, free)]
@@ -308,8 +298,6 @@ def _separating_direction(
             width=2 * n_outputs,
             combine=partial(_joined, sizes),
         )
-        if not margins.size:
-            break
         n_before = constraints.shape[0]
         constraints = np.unique(np.concatenate([constraints, new]), axis=0)
         is_new = constraints.shape[0] > n_before
@@ -324,8 +312,7 @@ def _separating_direction(
                 break
         elif not is_new:
             break
-        simplifies = separation is not None
-        limit = MAX_SIMPLIFYING_LP_ENTRIES if simplifies else MAX_LP_ENTRIES
+        limit = MAX_LP_ENTRIES if separation is None else MAX_SIMPLIFYING_LP_ENTRIES
         if constraints.size > limit:
             break
         # 3. The simplest direction that separates as many rows as possible.
