@@ -117,7 +117,7 @@ def _conjugate(
     return factor, xp.sum(xp.max(conjugate, axis=0), axis=(1, 2))
 
 
-def _mixing_share(objective: Objective, intercept_gradient: Array) -> Array:
+def _mixing_share(objective: Objective, gradient: Array) -> Array:
     r"""Return theta, with which each class sums to its weight: (n_models,).
 
     The gradient in the intercept of class k is :math:`d_k = p_k - y_k`, the difference
@@ -128,15 +128,13 @@ def _mixing_share(objective: Objective, intercept_gradient: Array) -> Array:
     """
     xp = objective.xp
     if not objective.fit_intercept:
-        return xp.zeros_like(intercept_gradient[:, 0])
+        return xp.zeros_like(gradient[:, 0])
     weights = objective.class_shares
-    if weights.shape[1] == 2 > intercept_gradient.shape[1]:
-        intercept_gradient = xp.concat(
-            [-intercept_gradient, intercept_gradient], axis=1
-        )
-    predicted = weights + intercept_gradient
-    zeros = xp.zeros_like(intercept_gradient)
-    excess = xp.where(intercept_gradient > 0, intercept_gradient / predicted, zeros)
+    if weights.shape[1] == 2 > gradient.shape[1]:
+        gradient = xp.concat([-gradient, gradient], axis=1)
+    predicted = weights + gradient
+    zeros = xp.zeros_like(gradient)
+    excess = xp.where(gradient > 0, gradient / predicted, zeros)
     return xp.max(excess, axis=1)
 
 

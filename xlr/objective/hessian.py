@@ -111,8 +111,6 @@ class PooledHessian:
         :math:`\Sigma`.
     penalty : array of shape (n_models, p)
         The diagonal of R, a mean over the classes.
-    rounding : float
-        Relative rounding error of the covariance.
     xp : namespace
     """
 
@@ -122,15 +120,14 @@ class PooledHessian:
         centres: Array | None,
         covariance: Array,
         penalty: Array,
-        rounding: float,
         *,
         xp: Namespace,
     ) -> None:
         self._xp = xp
-        self._rounding = rounding
+        self._rounding = float(xp.finfo(xp.float32).eps)
         # A class has no curvature if the prediction of every row is certain.
         mean = xp.mean(curvature, axis=1, keepdims=True)
-        self._curvature = xp.maximum(curvature, rounding * mean)
+        self._curvature = xp.maximum(curvature, self._rounding * mean)
         self._centres = centres
         self._covariance = covariance
         self._penalty = penalty
@@ -149,9 +146,7 @@ class PooledHessian:
         curvature, covariance, penalty = (arrays.take(term, models) for term in terms)
         centres = self._centres
         centres = None if centres is None else arrays.take(centres, models)
-        return PooledHessian(
-            curvature, centres, covariance, penalty, self._rounding, xp=self._xp
-        )
+        return PooledHessian(curvature, centres, covariance, penalty, xp=self._xp)
 
     def solver(self, added: Array | None) -> Callable[[Array], Array]:
         r"""Return a function that solves with the blocks, damped relative to D.

@@ -344,8 +344,7 @@ class Objective:
         shape = self.n_models, self.n_outputs, self.output_size
         by_class = self.xp.reshape(vector, shape)
         mean = self.xp.sum(by_class, axis=1, keepdims=True) / self.n_outputs
-        by_class = by_class - mean
-        centred = self.xp.reshape(by_class, vector.shape)
+        centred = self.xp.reshape(by_class - mean, vector.shape)
         if self.non_smooth is None:
             return centred
         is_centred, l1_alone, _ = self._restrictions
@@ -462,11 +461,10 @@ class Objective:
 
     def minimum_norm_subgradient(self, parameters: Array, gradient: Array) -> Array:
         """Return the minimum-norm subgradient, given the smooth part's gradient."""
-        if self.non_smooth is None:
+        xp, non_smooth = self.xp, self.non_smooth
+        if non_smooth is None:
             return gradient
-        return self.non_smooth.minimum_norm_subgradient(
-            parameters, gradient, xp=self.xp
-        )
+        return non_smooth.minimum_norm_subgradient(parameters, gradient, xp=xp)
 
     def largest_logits(self, parameters: Array) -> np.ndarray:
         """Return the largest absolute logit without offset, on the host."""
@@ -593,7 +591,6 @@ class Objective:
             passes.pooled_sums,
             self.loss,
             parameters,
-            xp.float32,
             self.fit_intercept,
             width=max(p, self._width),
             least=4 * p,
@@ -605,14 +602,9 @@ class Objective:
             centres = xp.reshape(sums[0], self._coef_shape) / known
             shares = centres * (total[:, :, None] / whole)
             covariance = covariance - xp.matmul(xp.matrix_transpose(shares), centres)
-        return PooledHessian(
-            total / self.total_weight[:, None],
-            centres,
-            covariance,
-            xp.mean(self.coefficients(self.penalty_curvature), axis=1),
-            float(xp.finfo(xp.float32).eps),
-            xp=xp,
-        )
+        curvature = total / self.total_weight[:, None]
+        penalty = xp.mean(self.coefficients(self.penalty_curvature), axis=1)
+        return PooledHessian(curvature, centres, covariance, penalty, xp=xp)
 
     def _with_null_space_curvature(self, matrix: Array) -> Array:
         r"""Return the Hessian with curvature in the null space of the softmax.

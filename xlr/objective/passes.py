@@ -179,17 +179,18 @@ def information_sums(block: Block, loss: Loss, parameters: Array) -> tuple[Array
 
 @arrays.compilable
 def pooled_sums(
-    block: Block, loss: Loss, parameters: Array, dtype: Any, fit_intercept: bool
+    block: Block, loss: Loss, parameters: Array, fit_intercept: bool
 ) -> tuple[Array, ...]:
     """Return the sums of h z z' over the classes, of h, and of h z if centres need it.
 
-    The shapes are (n_models, p, p), (n_models, n_outputs) and (n_columns, p).
+    The products z z' are in float32. The shapes are (n_models, p, p),
+    (n_models, n_outputs) and (n_columns, p).
     """
     xp = block.xp
     h = curvature(block, loss, parameters).diagonal(xp=xp)
     u = xp.sqrt(xp.sum(h, axis=2, keepdims=True))
     total = xp.sum(h, axis=0, dtype=block.accumulation_dtype)
-    gram, _, _ = outer_sums(block, u, dtype)
+    gram, _, _ = outer_sums(block, u, xp.float32)
     if not fit_intercept:
         return gram, total
     columns = xp.reshape(h, (h.shape[0], -1))
