@@ -217,9 +217,8 @@ def minimise(
                 with np.errstate(**user_errstate):
                     stopped = bool(on_iteration(records[-1], joined))
             if np.count_nonzero(running.optimality <= tol):
-                rule.decrease[batch.running] = _decrease(
-                    solver, batch.objective, state, last_parameters
-                )
+                decrease = _decrease(solver, batch.objective, state, last_parameters)
+                rule.decrease[batch.running] = decrease
             if rule.ends(iteration, now, stopped):
                 break
             if not rule.running.all():
@@ -242,9 +241,9 @@ def _decrease(
     is for float64.
     """
     decrease = arrays.to_host(solver.decrease(objective, state))
-    if last_parameters is None or objective.rounding > MAX_FLOAT64_ROUNDING:
-        return decrease
-    if objective.column_rms is None:  # no column has outliers
+    is_float64 = objective.rounding <= MAX_FLOAT64_ROUNDING
+    # Without root mean squares, no column has outliers.
+    if last_parameters is None or not is_float64 or objective.column_rms is None:
         return decrease
     change = objective.largest_logits(state.parameters - last_parameters)
     value = state.diagnostics.value

@@ -124,7 +124,10 @@ class NewtonCG:
             still_free = free * xp.astype(target == w + change, w.dtype)
             change, residual = newton_step(still_free, target - w)
             target = orthant.project_onto_orthant(objective, w, gradient, w + change)
-        target = orthant.shifted_if_better(objective, w, target, state.predicted)
+        shifted, shift_decrease = orthant.best_shift(objective, w)
+        if shifted is not w:
+            is_better = shift_decrease > objective.place(state.predicted)
+            target = xp.where(is_better[:, None], shifted, target)
         change = target - w
         # 3. Trial step, accepted if F decreases sufficiently (Armijo).
         # Without damping, conjugate gradients take no step where curvature is zero.

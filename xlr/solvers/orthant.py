@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from xlr.arrays import Array
 from xlr.objective import Objective
 
@@ -75,17 +73,3 @@ def best_shift(objective: Objective, parameters: Array) -> tuple[Array, Array | 
         return parameters, 0.0
     before, after = map(objective.penalty_terms, (parameters, shifted))
     return shifted, before.value - after.value
-
-
-def shifted_if_better(
-    objective: Objective, parameters: Array, target: Array, decrease: np.ndarray
-) -> Array:
-    """Return the target, or the best point along the null space of the softmax.
-
-    A model moves along the null space if its F falls by more than ``decrease`` there.
-    """
-    shifted, shift_decrease = best_shift(objective, parameters)
-    if shifted is parameters:
-        return target
-    is_better = shift_decrease > objective.place(decrease)
-    return objective.xp.where(is_better[:, None], shifted, target)

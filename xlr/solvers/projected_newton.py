@@ -99,9 +99,8 @@ def minimise_quadratic(
     learning*, section 11.7.
     """
     scale = quadratic.scale
-    scaled = NonSmooth(
-        non_smooth.l1 / scale, non_smooth.lower * scale, non_smooth.upper * scale
-    )
+    l1, lower, upper = non_smooth
+    scaled = NonSmooth(l1 / scale, lower * scale, upper * scale)
     problem = Problem(quadratic, gradient / scale, scaled, start * scale)
     point = first = Point(problem.start, problem.gradient)
     is_solved = True  # no step in the free coordinates decreases the function
@@ -121,8 +120,8 @@ def minimise_quadratic(
             break
     u = point.u
     v = np.where(u == problem.start, start, u / scale)
-    v = np.where(u <= scaled.lower, non_smooth.lower, v)
-    v = np.where(u >= scaled.upper, non_smooth.upper, v)
+    v = np.where(u <= scaled.lower, lower, v)
+    v = np.where(u >= scaled.upper, upper, v)
     return v, -problem.rise(first, point)
 
 

@@ -80,13 +80,12 @@ class StoppingRule:
         decrease_share: float,
         max_iter: int,
     ) -> None:
-        n_models, rounding = objective.n_models, objective.rounding
+        n_models = objective.n_models
         self.status = np.full(n_models, None)
         self.n_iter = np.zeros(n_models, dtype=np.int32)
         self._tol = tol
-        self._max_decrease = max(
-            tol * decrease_share, MIN_DECREASE_ROUNDINGS * rounding
-        )
+        min_decrease = MIN_DECREASE_ROUNDINGS * objective.rounding
+        self._max_decrease = max(tol * decrease_share, min_decrease)
         self._patience = patience
         self._max_iter = max_iter
         self.decrease = np.full(n_models, math.inf)
@@ -102,12 +101,12 @@ class StoppingRule:
         less than a tenth. Rounding errors make new minima of F too, but less and less
         often.
         """
-        is_flatter = now.optimality < 0.9 * self._lowest_optimality
+        lowest_optimality = self._lowest_optimality
+        is_flatter = now.optimality < 0.9 * lowest_optimality
         is_lower = now.value < self._lowest_value
         self._lowest_value = np.minimum(now.value, self._lowest_value)
-        self._lowest_optimality = np.where(
-            is_flatter, now.optimality, self._lowest_optimality
-        )
+        lowest_optimality = np.where(is_flatter, now.optimality, lowest_optimality)
+        self._lowest_optimality = lowest_optimality
         self._n_idle = (self._n_idle + 1) * ~(is_flatter | is_lower)
         idle = self._n_idle >= self._patience
         flat = now.optimality <= self._tol

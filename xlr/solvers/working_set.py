@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 from time import perf_counter
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -40,7 +40,7 @@ class WorkingSet:
     def __init__(self) -> None:
         self._mask = np.zeros(0, dtype=bool)  # features of the working set
         self._features: Array = None  # their indices; None if no columns are copied
-        self._objective: Objective | None = None  # of the copy
+        self._objective: Any = None  # of the copy
         self._quadratics: list[Quadratic] = []
 
     def select(self, models: np.ndarray) -> WorkingSet:
@@ -115,7 +115,6 @@ class WorkingSet:
                 self._objective = objective.take_columns(self._features)
         if self._features is None:
             return objective
-        assert self._objective is not None
         penalty = objective.penalty.take_columns(self._features, xp=objective.xp)
         return self._objective.with_penalty(penalty)
 
@@ -190,18 +189,13 @@ def follow_path(
             n_iter += int(solution.n_iter[0])
             violating = _violating(objective, parameters, at) & ~needed
             on_device, _ = objective.optimality(parameters, at.gradient)
-            optimality = float(arrays.to_host(on_device)[0])
-            if optimality <= tol or not violating.any() or n_iter >= max_iter:
+            converged = bool(arrays.to_host(on_device)[0] <= tol)
+            if converged or not violating.any() or n_iter >= max_iter:
                 break
             needed = needed | violating
+        n_working, seconds = int(needed.sum()), perf_counter() - began
         yield PathPoint(
-            objective,
-            parameters,
-            at,
-            n_iter,
-            optimality <= tol,
-            int(needed.sum()),
-            perf_counter() - began,
+            objective, parameters, at, n_iter, converged, n_working, seconds
         )
         last = objective
 
