@@ -102,7 +102,13 @@ class ProximalNewton:
     ) -> ProximalNewtonState:
         w, last = state.parameters, state.diagnostics
         # 1. A new Hessian, if the old one is not accurate enough.
-        state = _renewed(objective, state)
+        renew = needs_new_hessian(state, objective.hessian_cost / ITERATION_PASSES)
+        models = np.nonzero(renew)[0]
+        if models.size:
+            hessian = objective.select(models).hessian(arrays.take(w, models))
+            for model, quadratic in zip(models, _quadratics(hessian)):
+                state.quadratics[model] = quadratic
+        is_fresh = renew | (state.is_fresh & (last.step_norm == 0))
         # 2. Trial step to the minimum of the model, accepted if F decreases enough. The
         # derivatives along the step are not used.
         old = _on_host(state)
@@ -120,7 +126,7 @@ class ProximalNewton:
         steps, changes = (after - before for after, before in zip(_on_host(new), old))
         for model in np.nonzero(accept)[0]:
             state.quadratics[model].correct(steps[model], changes[model])
-        return new._replace(last_optimality=last.optimality)
+        return new._replace(is_fresh=is_fresh, last_optimality=last.optimality)
 
     def decrease(self, objective: Objective, state: ProximalNewtonState) -> np.ndarray:
         """Return the decrease of the quadratic model of F."""
@@ -138,19 +144,6 @@ def _quadratics(hessian: BlockHessian) -> list[Quadratic]:
     # Rounding hides curvature below this share of the diagonal.
     noise = 4 * matrices.shape[1] ** 0.5 * hessian.rounding
     return [Quadratic(matrix, noise) for matrix in matrices]
-
-
-def _renewed(objective: Objective, state: ProximalNewtonState) -> ProximalNewtonState:
-    """Return the state with a new Hessian for the models that need one."""
-    last, cost = state.diagnostics, objective.hessian_cost / ITERATION_PASSES
-    renew = needs_new_hessian(state, cost)
-    models = np.nonzero(renew)[0]
-    if models.size:
-        parameters = arrays.take(state.parameters, models)
-        hessian = objective.select(models).hessian(parameters)
-        for model, new in zip(models, _quadratics(hessian)):
-            state.quadratics[model] = new
-    return state._replace(is_fresh=renew | (state.is_fresh & (last.step_norm == 0)))
 
 
 def _minimised_model(
