@@ -55,10 +55,9 @@ def duality_gap(objective: Objective, parameters: Array, at: Evaluation) -> Arra
     """
     xp, ridge = objective.xp, objective.penalty.curvature
     loss_gradient = at.gradient - objective.penalty_curvature * parameters
-    shape = objective.n_models, objective.n_outputs, -1
-    gradient, intercept_gradient = objective.split(loss_gradient)
-    gradient = xp.reshape(gradient, shape)
-    intercept_gradient = xp.reshape(intercept_gradient, shape[:2])
+    gradient = objective.coefficients(loss_gradient)
+    _, intercept_gradient = objective.split(loss_gradient)
+    intercept_gradient = xp.reshape(intercept_gradient, gradient.shape[:2])
 
     # 1. The entropy, and theta.
     penalty = objective.penalty_terms(parameters).value

@@ -482,8 +482,9 @@ class Objective:
     def hessian_ratios(self, parameters: Array) -> Array | None:
         """Return the ratios of the Hessians of the loss to the first: (n_models,).
 
-        Models with the same parameters have the same Hessian. Null models of the binary
-        loss have one curvature in all rows.
+        The curvature does not depend on the labels: models with the same parameters
+        have the same Hessian. Null models of the binary loss have one curvature in all
+        rows.
 
         Returns
         -------
