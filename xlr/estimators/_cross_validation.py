@@ -10,12 +10,20 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin
 
-from xlr import arrays
+from xlr import arrays, numpy_namespace
 from xlr.arrays import Array
 from xlr.data import Block, is_matrix
 from xlr.estimators._resamples import count_rows
-from xlr.estimators.base import LinearClassifier, linear_predictor
+from xlr.estimators.base import (
+    LinearClassifier,
+    class_codes,
+    linear_predictor,
+    log_probabilities,
+    one_or_more,
+    probabilities,
+)
 from xlr.functions import log_sigmoid
 from xlr.inputs.dataset import LabelledDataset, loss_of
 from xlr.inputs.features import Features
@@ -85,14 +93,10 @@ def held_out_likelihood(
     data = dataset.labelled_data
     loss = loss_of(dataset.totals.shape[0])
     counts = data.place_rows(count_rows(tests, data.n_samples))
+    arguments = loss, dataset.class_weights.one_vs_rest, coef, intercept
+    width = 4 * coef.shape[1] * coef.shape[2]
     total, weight = data.map_reduce(
-        _held_out_loss,
-        loss,
-        dataset.class_weights.one_vs_rest,
-        coef,
-        intercept,
-        width=4 * coef.shape[1] * coef.shape[2],
-        per_row=counts,
+        _held_out_loss, *arguments, width=width, per_row=counts
     )
     with arrays.quiet():
         return -arrays.to_host(total / weight[:, None])
@@ -106,7 +110,7 @@ def _held_out_loss(
     coef: Array,
     intercept: Array,
     counts: np.ndarray,
-) -> tuple[Array, Array]:
+) -> tuple[Array, ...]:
     """Return the weighted sums of the losses, (n_folds, n_models), and the weights.
 
     No probability is below eps of the widest dtype, as in scikit-learn's
@@ -130,8 +134,7 @@ def _held_out_loss(
         value = xp.astype(value, block.weights.dtype)
         weights = xp.take(block.weights, ids, axis=0)
         sums.append((xp.sum(weights * value, axis=0), xp.sum(weights)))
-    total, weight = (xp.stack(list(part)) for part in zip(*sums))
-    return total, weight
+    return tuple(xp.stack(list(part)) for part in zip(*sums))
 
 
 def held_out_scores(
@@ -166,19 +169,13 @@ def held_out_scores(
     """
     data, features = dataset.labelled_data, dataset.features
     one_vs_rest = dataset.class_weights.one_vs_rest
-    classes, metadata, scores = arrays.to_host(dataset.classes), on_host(metadata), []
+    metadata, scores = on_host(metadata), []
     for i, test in enumerate(map(np.sort, tests)):
         w, b = coef[i, ...], intercept[i, ...]
-        counts = count_rows([test], data.n_samples)
-        logits_of_blocks = data.map_reduce(
-            _test_logits,
-            w,
-            b,
-            width=w.shape[0] * w.shape[1],
-            combine=operator.add,
-            per_row=data.place_rows(counts),
-        )
-        logits, X = np.concatenate(logits_of_blocks), test[:, None]
+        counts = data.place_rows(count_rows([test], data.n_samples))
+        options = {"width": w.shape[0] * w.shape[1], "combine": operator.add}
+        blocks = data.map_reduce(_test_logits, w, b, per_row=counts, **options)
+        logits, X = np.concatenate(blocks), test[:, None]
         if data.in_memory:
             X, ids, xp = features.X, features.place(test, None), features.xp
             X = X.take_rows(ids) if is_matrix(X) else arrays.take_rows(X, ids, xp=xp)
@@ -186,20 +183,14 @@ def held_out_scores(
             name: np.asarray(v)[test] if np.shape(v)[:1] == y.shape else v
             for name, v in metadata.items()
         }
-        models = (
-            ScoredModel(
-                X,
-                logits[:, k, :],
-                classes_=classes,
-                _one_vs_rest=one_vs_rest,
-                coef_=w[k, ...],
-                intercept_=b[k, ...],
-                _has_offset=data.targets.offset is not None,
-            )
-            for k in range(w.shape[0])
-        )
-        scores.append([float(scorer(m, X, y[test], **given)) for m in models])
-    return np.asarray(scores)
+        for k in range(w.shape[0]):
+            model = LinearClassifier()
+            model.coef_, model.intercept_ = w[k, ...], b[k, ...]
+            model.classes_, model._one_vs_rest = dataset.classes, one_vs_rest
+            model._has_offset = data.targets.offset is not None
+            scored = ScoredModel(model, X, logits[:, k, :])
+            scores.append(float(scorer(scored, X, y[test], **given)))
+    return np.asarray(scores).reshape(len(tests), -1)
 
 
 def _test_logits(
@@ -242,41 +233,58 @@ def with_class_labels(
     return changed
 
 
-class ScoredModel(LinearClassifier):
+class ScoredModel(ClassifierMixin, BaseEstimator):
     """A fitted model for the scorers of scikit-learn, with NumPy results.
+
+    It has the fitted attributes of the model, for scorers that read them.
 
     Parameters
     ----------
+    model : LinearClassifier
+        The model, which predicts any other rows.
     X : array or matrix
         The rows to score.
-    logits : ndarray of shape (n_samples, n_columns)
+    logits : ndarray of shape (n_samples,) or (n_samples, n_columns)
         Logits of these rows.
-    **fitted
-        Fitted attributes: ``classes_``, on the host, and ``_one_vs_rest``; and others
-        for scorers that read them or predict other rows.
     """
 
-    def __init__(self, X: Any, logits: np.ndarray, **fitted: Any) -> None:
-        self.__dict__.update(fitted)
-        self._X, self._logits = X, logits
+    def __init__(self, model: LinearClassifier, X: Any, logits: np.ndarray) -> None:
+        self.__dict__.update(vars(model))
+        self.classes_ = arrays.to_host(model.classes_)
+        self.model, self.X, self.logits = model, X, logits
 
     def fit(self, X: Array, y: Array) -> ScoredModel:
         """Do nothing: the model is fitted."""
         return self
 
-    def _map_logits(
-        self, function: Callable[..., Array], X: Array, offset: Array | None = None
-    ) -> Array:
-        """Return a result from the logits."""
-        logits = self._logits
-        if X is not self._X:
-            logits = super()._map_logits(lambda logits, xp: logits, X, offset)
-        logits = arrays.to_host(logits)
+    def _logits(self, X: Array, offset: Array | None) -> np.ndarray:
+        """Return the logits of rows: (n_rows, n_columns)."""
+        logits = self.logits
+        if X is not self.X:
+            logits = arrays.to_host(self.model.decision_function(X, offset))
         # A class without weight has an infinite intercept, which metrics refuse. The
-        # result is a copy, which the function may overwrite.
+        # result is a copy, which functions of the logits may overwrite.
         largest = np.finfo(logits.dtype).max
-        logits = np.clip(logits, -largest, largest)
-        return function(logits, xp=arrays.namespace(logits))
+        return np.clip(logits, -largest, largest).reshape(logits.shape[0], -1)
+
+    def decision_function(self, X: Array, offset: Array | None = None) -> np.ndarray:
+        """Return the logits."""
+        return one_or_more(self._logits(X, offset), xp=numpy_namespace)
+
+    def predict_proba(self, X: Array, offset: Array | None = None) -> np.ndarray:
+        """Return the probabilities of the classes."""
+        logits, is_ovr = self._logits(X, offset), self.model._is_one_vs_rest
+        return probabilities(logits, is_ovr, xp=numpy_namespace)
+
+    def predict_log_proba(self, X: Array, offset: Array | None = None) -> np.ndarray:
+        """Return the logarithms of the probabilities."""
+        logits, is_ovr = self._logits(X, offset), self.model._is_one_vs_rest
+        return log_probabilities(logits, is_ovr, xp=numpy_namespace)
+
+    def predict(self, X: Array, offset: Array | None = None) -> np.ndarray:
+        """Return the most probable classes."""
+        codes = class_codes(self._logits(X, offset), xp=numpy_namespace)
+        return self.classes_[codes]
 
 
 # -- choice of a model -----------------------------------------------------------------

@@ -323,20 +323,12 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
         -------
         MetadataRouter
         """
-        return (
-            MetadataRouter(owner=self)
-            .add_self_request(self)
-            .add(
-                splitter=self.cv,
-                method_mapping=MethodMapping().add(caller="fit", callee="split"),
-            )
-            .add(
-                scorer=self._scorer(),
-                method_mapping=MethodMapping()
-                .add(caller="fit", callee="score")
-                .add(caller="score", callee="score"),
-            )
-        )
+        splits = MethodMapping().add(caller="fit", callee="split")
+        scores = MethodMapping().add(caller="fit", callee="score")
+        scores.add(caller="score", callee="score")
+        router = MetadataRouter(owner=self).add_self_request(self)
+        router.add(splitter=self.cv, method_mapping=splits)
+        return router.add(scorer=self._scorer(), method_mapping=scores)
 
     def _routed(
         self, method: str, sample_weight: Any, params: dict[str, Any]
@@ -384,15 +376,12 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
         check_is_fitted(self, "coef_")
         refuse_soft_labels(y)
         _, metadata = self._routed("score", sample_weight, params)
-        classes = arrays.to_host(self.classes_)
-        scorer = with_class_labels(self._scorer(), classes)
+        scorer = with_class_labels(self._scorer(), arrays.to_host(self.classes_))
         logits = self.decision_function(X, offset)
         given = on_host({"y_true": y, "logits": logits, **metadata})
         logits = given.pop("logits")
         rows = np.arange(len(logits))[:, None] if arrays.is_dask(X) else X
-        logits = np.reshape(logits, (len(logits), -1))
-        on_host_too = {"classes_": classes, "_one_vs_rest": self._is_one_vs_rest}
-        model = ScoredModel(rows, logits, **{**vars(self), **on_host_too})
+        model = ScoredModel(self, rows, logits)
         return float(scorer(model, rows, given.pop("y_true"), **given))
 
     @classmethod
