@@ -26,7 +26,6 @@ except ImportError:  # scikit-learn 1.6 to 1.8
         return method
 
 
-Reconstruct = Callable[..., dict[str, Any]]
 Listener = Callable[[Record, Array], bool | None]
 
 # Parameters with the same meaning.
@@ -62,8 +61,8 @@ def _logistic_regression(fitted: Any, classes: np.ndarray, models: slice) -> Any
         if LogisticRegression().penalty == "l2":  # scikit-learn 1.6 and 1.7
             chosen["penalty"] = "elasticnet"
     names = "fit_intercept", "class_weight", "tol", "max_iter", "random_state"
+    names += ("warm_start",)
     same = {name: vars(fitted)[name] for name in names if hasattr(fitted, name)}
-    same["warm_start"] = getattr(fitted, "warm_start", False)
     converted = LogisticRegression(**chosen, **same)
     converted.classes_ = classes
     # Use float64, as predictions of xlr do: a float32 intercept has too few digits for
@@ -134,7 +133,7 @@ def from_sklearn(kind: type, given: Any, *, cross_validated: bool) -> Any:
         if theirs[name] != default:
             parameters[name] = theirs[name]
     penalty = theirs.get("penalty", "deprecated")
-    is_unpenalised = penalty in (None, "none")
+    is_unpenalised = penalty is None
     ratio = {"l1": 1.0, "l2": 0.0}.get(penalty)
     if cross_validated:
         l1_ratios, scoring = theirs["l1_ratios"], theirs["scoring"]
@@ -169,10 +168,8 @@ def _copy_fitted_attributes(given: Any, estimator: Any) -> None:
     estimator.converged_ = bool(np.max(getattr(given, "n_iter_", 0)) < given.max_iter)
     coef = given.coef_
     estimator.coef_ = coef.toarray() if issparse(coef) else coef.copy()
-    intercept = given.intercept_
-    if np.ndim(intercept) == 0:  # without intercept
-        intercept = np.full(coef.shape[0], float(intercept), dtype=coef.dtype)
-    estimator.intercept_ = intercept.copy()
+    # Without intercepts it may be a number.
+    estimator.intercept_ = np.full(coef.shape[0], given.intercept_, dtype=coef.dtype)
     names = ["classes_", "n_features_in_", "feature_names_in_"]
     if hasattr(given, "C_"):
         # The legacy attributes hold one number per class.
@@ -213,7 +210,9 @@ class FitCallbacks:
             )
             self._context.call_on_fit_task_begin(**self._data)
 
-    def listener(self, reconstruct: Reconstruct, *arguments: Any) -> Listener | None:
+    def listener(
+        self, reconstruct: Callable[..., dict[str, Any]], *arguments: Any
+    ) -> Listener | None:
         """Return a function to call after each iteration, or None without callbacks.
 
         The function returns True if a callback requests a stop.
@@ -223,20 +222,17 @@ class FitCallbacks:
         context: Any = self._context
         if context is None:
             return None
-        before: Any = None
-
-        def data_at(parameters: Array) -> dict[str, Any]:
-            known = functools.partial(reconstruct, *arguments, parameters)
-            return {**self._data, "reconstruction_attributes": known}
+        before: dict[str, Any] = {}
 
         def report(record: Record, parameters: Array) -> bool:
             nonlocal before
-            stops = False
+            known, stops = functools.partial(reconstruct, *arguments, parameters), False
+            now = {**self._data, "reconstruction_attributes": known}
             if record.iteration > 0:
                 task = context.subcontext(task_name="iteration")
-                task.call_on_fit_task_begin(**data_at(before))
-                stops = task.call_on_fit_task_end(**data_at(parameters))
-            before = parameters
+                task.call_on_fit_task_begin(**before)
+                stops = task.call_on_fit_task_end(**now)
+            before = now
             return stops
 
         return report

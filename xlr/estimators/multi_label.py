@@ -146,13 +146,9 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, ClassifierMixin, Linear
             mean_weight = float(arrays.to_host(features.xp.mean(weights)))
             labelled_data = TrainingData(features.matrix, targets, pool=pool)
             spec = self._spec(labelled_data, mean_weight)
-            dataset = Dataset(
-                features,
-                spec,
-                mean_weight,
-                bool(self.fit_intercept),
-                statistics_of(features, spec),
-            )
+            statistics = statistics_of(features, spec)
+            has_intercept = bool(self.fit_intercept)
+            dataset = Dataset(features, spec, mean_weight, has_intercept, statistics)
             dataset.warn_of_far_columns()
             labels = features.xp.arange(targets.n_models, device=features.device)
             common = features.attributes | features.returned(classes_=labels)
