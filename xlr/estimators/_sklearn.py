@@ -61,8 +61,8 @@ def _logistic_regression(fitted: Any, classes: np.ndarray, models: slice) -> Any
         if LogisticRegression().penalty == "l2":  # scikit-learn 1.6 and 1.7
             chosen["penalty"] = "elasticnet"
     names = "fit_intercept", "class_weight", "tol", "max_iter", "random_state"
-    names += ("warm_start",)
     same = {name: vars(fitted)[name] for name in names if hasattr(fitted, name)}
+    same["warm_start"] = getattr(fitted, "warm_start", False)
     converted = LogisticRegression(**chosen, **same)
     converted.classes_ = classes
     # Use float64, as predictions of xlr do: a float32 intercept has too few digits for
@@ -139,17 +139,16 @@ def from_sklearn(kind: type, given: Any, *, cross_validated: bool) -> Any:
         l1_ratios, scoring = theirs["l1_ratios"], theirs["scoring"]
         if ratio is not None or isinstance(l1_ratios, str) or l1_ratios is None:
             l1_ratios = (ratio or 0.0,)
-        if scoring is None or (isinstance(scoring, str) and scoring == "warn"):
+        if scoring in (None, "warn"):
             scoring = "accuracy"
-        parameters |= {name: theirs[name] for name in ("cv", "refit")}
         parameters |= {"l1_ratios": l1_ratios, "scoring": scoring}
+        parameters |= {name: theirs[name] for name in ("cv", "refit")}
         parameters["Cs"] = (math.inf,) if is_unpenalised else theirs["Cs"]
     else:
         parameters["warm_start"] = theirs["warm_start"]
         parameters["C"] = math.inf if is_unpenalised else theirs["C"]
-        if not is_unpenalised:
-            l1_ratio = theirs["l1_ratio"] or 0.0
-            parameters["l1_ratio"] = l1_ratio if ratio is None else ratio
+        l1_ratio = theirs["l1_ratio"] or 0.0
+        parameters["l1_ratio"] = l1_ratio if ratio is None else ratio
         # scikit-learn up to 1.7 may fit one model per class.
         multi_class = theirs.get("multi_class", "multinomial")
         by_solver = theirs["solver"] == "liblinear" and multi_class != "multinomial"
@@ -170,7 +169,7 @@ def _copy_fitted_attributes(given: Any, estimator: Any) -> None:
     estimator.coef_ = coef.toarray() if issparse(coef) else coef.copy()
     # Without intercepts it may be a number.
     estimator.intercept_ = np.full(coef.shape[0], given.intercept_, dtype=coef.dtype)
-    names = ["classes_", "n_features_in_", "feature_names_in_"]
+    names = ["classes_", "n_features_in_", "feature_names_in_", "n_iter_"]
     if hasattr(given, "C_"):
         # The legacy attributes hold one number per class.
         estimator.C_ = float(np.ravel(given.C_)[0])
@@ -178,7 +177,7 @@ def _copy_fitted_attributes(given: Any, estimator: Any) -> None:
         estimator.l1_ratio_ = 0.0 if l1_ratio is None else float(l1_ratio)
         if not isinstance(given.scores_, dict):
             names += ["Cs_", "l1_ratios_", "scores_", "coefs_paths_"]
-    for name in [*names, "n_iter_"]:
+    for name in names:
         if hasattr(given, name):
             setattr(estimator, name, getattr(given, name))
 

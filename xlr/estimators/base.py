@@ -18,7 +18,6 @@ from xlr.arrays import Array, Namespace
 from xlr.data import ChunkedMatrix, DenseMatrix, Matrix, padded_size, refuse_non_finite
 from xlr.estimators._sklearn import sklearn_model
 from xlr.functions import log_sigmoid, log_softmax, sigmoid_pair, softmax
-from xlr.inputs.categories import Encoder
 from xlr.inputs.dask_input import split_like
 from xlr.inputs.features import Features, read_features
 from xlr.inputs.labels import on_host, refuse_soft_labels
@@ -275,13 +274,9 @@ class LinearModel(BaseEstimator):
     def coef_names_(self) -> list[str]:
         """Return the names of the columns of ``coef_``."""
         check_is_fitted(self, "coef_")
-        encoder: Encoder | None = getattr(self, "_encoder", None)
-        if encoder is not None:
-            return encoder.columns
         names = getattr(self, "feature_names_in_", None)
-        if names is None:
-            names = [f"x{j}" for j in range(self.coef_.shape[1])]
-        return list(map(str, names))
+        rows = np.empty((0, self.coef_.shape[1]))
+        return Features(rows, names, getattr(self, "_encoder", None)).column_names
 
     def sparsify(self) -> Self:
         """Convert ``coef_`` to a sparse matrix, which stores no zeros.
@@ -317,8 +312,8 @@ class LinearModel(BaseEstimator):
         """
         check_is_fitted(self, "coef_")
         if issparse(self.coef_):
-            like = self.intercept_
-            self.coef_ = arrays.move_like(self.coef_, like, like.dtype)
+            dtype = self.intercept_.dtype
+            self.coef_ = arrays.move_like(self.coef_, self.intercept_, dtype)
         return self
 
     def to_numpy(self) -> Self:
@@ -336,10 +331,7 @@ class LinearModel(BaseEstimator):
         check_is_fitted(self, "coef_")
         converted = copy.copy(self)
         for name, value in vars(self).items():
-            is_fitted = name.endswith("_") or name.startswith("_")
-            if is_fitted and (
-                isinstance(value, np.ndarray) or arrays.is_foreign(value)
-            ):
+            if isinstance(value, np.ndarray) or arrays.is_foreign(value):
                 setattr(converted, name, np.array(arrays.to_host(value)))
         return converted
 

@@ -204,9 +204,9 @@ def logistic_path(
     if Cs is None:
         check_parameters({"n_Cs": n_Cs})
     else:
-        values = np.asarray(arrays.to_host(Cs) if arrays.is_foreign(Cs) else Cs)
-        check_parameters({"Cs": np.atleast_1d(values)})
-        Cs = np.sort(np.atleast_1d(values).astype(np.float64))
+        Cs = np.atleast_1d(arrays.to_host(Cs))
+        check_parameters({"Cs": Cs})
+        Cs = np.sort(Cs.astype(np.float64))
     limits: dict[str, Any] = {"tol": float(tol), "max_iter": int(max_iter)}
     with thread_pool(features.stored, n_jobs) as pool:
         dataset = read_dataset(estimator, features, y, sample_weight, offset, pool)
