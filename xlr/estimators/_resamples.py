@@ -126,7 +126,6 @@ def fit_resamples(
     # 2. The models of the resamples with the same classes, per l1_ratio. Resamples that
     # leave coefficients undetermined are fitted alone.
     usable = np.nonzero(is_usable)[0]
-    patterns, pattern_of = np.unique(has_class[usable], axis=0, return_inverse=True)
     order = np.argsort(Cs, kind="stable")  # weaker and weaker penalties: a path
     shape = (is_usable.size, l1_ratios.size, Cs.size)
     n_iter, converged = np.zeros(shape, dtype=np.int32), np.zeros(shape, dtype=bool)
@@ -151,10 +150,8 @@ def fit_resamples(
         if Cs.size > 1:
             C = np.repeat(Cs[order], spec.data.targets.n_models // Cs.size)
             C = features.place(C, features.accumulation_dtype)
-        return [
-            Fitting(estimator, rows, spec, C=C, l1_ratio=float(l1_ratio))
-            for l1_ratio in l1_ratios
-        ]
+        ratios = l1_ratios.tolist()
+        return [Fitting(estimator, rows, spec, C=C, l1_ratio=r) for r in ratios]
 
     def fit(members: np.ndarray, fittings: list[Fitting], warns: bool = True) -> bool:
         """Run the fits and store their models; return whether all have an optimum."""
@@ -172,8 +169,8 @@ def fit_resamples(
             intercept[index] = (b + rest).reshape(by_label)
         return have_optimum
 
-    for i in range(len(patterns)):
-        members, warns = usable[pattern_of.reshape(-1) == i], True
+    for pattern in np.unique(has_class[usable], axis=0):
+        members, warns = usable[(has_class[usable] == pattern).all(axis=1)], True
         fittings = fittings_of(members, dataset)
         solver = fittings[-1].solver_name
         if any(map(_is_weak, fittings)):
