@@ -189,8 +189,7 @@ class LossCurveDisplay(Display):
 
     def _draw(self, ax: Axes, **kwargs: Any) -> None:
         label = self.names if len(self.names) > 1 else self.names[0]
-        options = {"label": label} | kwargs
-        self.lines_ = ax.plot(self.positions, self.values, **options)
+        self.lines_ = ax.plot(self.positions, self.values, **{"label": label} | kwargs)
         if self.metric == "optimality":
             ax.set_yscale("log")
         ax.set(xlabel=POSITION_LABELS[self.against], ylabel=METRICS[self.metric])
@@ -700,11 +699,10 @@ class CalibrationDisplay(_BinaryDisplay):
         groups = []
         for rows in np.array_split(np.argsort(probability, kind="stable"), n_bins):
             count = int(positive[rows].sum())
-            interval = stats.binomtest(count, rows.size).proportion_ci(
-                1 - alpha, method="wilson"
-            )
-            share = count / rows.size
-            groups.append((probability[rows].mean(), share, *interval, rows.size))
+            test = stats.binomtest(count, rows.size)
+            interval = test.proportion_ci(1 - alpha, method="wilson")
+            predicted, observed = probability[rows].mean(), test.statistic
+            groups.append((predicted, observed, *interval, rows.size))
         display = cls(*map(np.asarray, zip(*groups)), pos_label=pos_label)
         return display.plot(**kwargs)
 
@@ -815,13 +813,10 @@ class ThresholdDisplay(_BinaryDisplay):
             If matplotlib is not installed.
         """
         positive, probability = _read_predictions(y_true, y_proba, pos_label)
-        if sample_weight is not None:
-            sample_weight = arrays.to_host(sample_weight)
-        *curves, thresholds = precision_recall_curve(
-            positive, probability, sample_weight=sample_weight
-        )
-        # The last entries are the end of the curve, where no row is predicted positive.
-        precision, recall = (curve[:-1] for curve in curves)
+        weights = None if sample_weight is None else arrays.to_host(sample_weight)
+        curves = precision_recall_curve(positive, probability, sample_weight=weights)
+        # The curves end with an entry without threshold: no row is predicted positive.
+        precision, recall, thresholds = (curve[: curves[2].size] for curve in curves)
         f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-300)
         display = cls(thresholds, precision, recall, f1, pos_label=pos_label)
         return display.plot(**kwargs)

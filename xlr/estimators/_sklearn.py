@@ -89,8 +89,7 @@ def _one_vs_rest(fitted: Any, labels: np.ndarray) -> Any:
     ]
     converted = OneVsRestClassifier(clone(models[0]))
     converted.classes_, converted.estimators_ = fitted.classes_, models
-    converted.label_binarizer_ = LabelBinarizer(sparse_output=True)
-    converted.label_binarizer_.fit(labels)
+    converted.label_binarizer_ = LabelBinarizer(sparse_output=True).fit(labels)
     _copy_features(fitted, converted)
     return converted
 

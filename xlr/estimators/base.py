@@ -206,23 +206,12 @@ class LinearModel(BaseEstimator):
                 refuse_non_finite(matrix, names)
         if n > n_rows:
             results = results[:n_rows, ...]
-        if features.given is not None:
-            return features.returned(results=results)["results"]
-        return results
+        return features.returned(results=results)["results"]
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the attributes to pickle, with arrays that can be pickled."""
         state = super().__getstate__().items()
         return {k: arrays.picklable(v) if arrays.is_foreign(v) else v for k, v in state}
-
-    def _snapshot(self) -> Self:
-        """Return a copy that fits in other threads do not change.
-
-        Fits replace all attributes at once (:func:`set_fitted`).
-        """
-        model = type(self).__new__(type(self))
-        model.__dict__ = self.__dict__
-        return model
 
     @property
     def _is_one_vs_rest(self) -> bool:
@@ -231,22 +220,21 @@ class LinearModel(BaseEstimator):
         is_ovr = getattr(self, "multi_class", "multinomial") == "ovr"
         return bool(getattr(self, "_one_vs_rest", is_ovr and self.coef_.shape[0] > 1))
 
-    def _without_names(self) -> Self:
-        """Return a copy that accepts rows without column names and without offset."""
+    def _prepare_chunks(self, X: Any, offset: Any) -> tuple[ChunkedMatrix, Self]:
+        """Return the chunks of X, and a copy of the model that predicts them.
+
+        The copy accepts rows without column names and without offset.
+        """
+        check_is_fitted(self, "coef_")
+        if offset is None:
+            self._warn_of_missing_offset()
+        chunks: ChunkedMatrix = read_features(self, X, reset=False, chunked=True).X
         model = copy.copy(self)
         model._has_offset = False
         if hasattr(model, "feature_names_in_"):
             model._chunk_names = self.coef_names_
             del model.feature_names_in_
-        return model
-
-    def _prepare_chunks(self, X: Any, offset: Any) -> tuple[ChunkedMatrix, Self]:
-        """Return the chunks of X, and a copy of the model that predicts them."""
-        check_is_fitted(self, "coef_")
-        if offset is None:
-            self._warn_of_missing_offset()
-        chunks: ChunkedMatrix = read_features(self, X, reset=False, chunked=True).X
-        return chunks, self._without_names()
+        return chunks, model
 
     def _warn_of_missing_offset(self) -> None:
         """Warn once if the fit had an offset, which this prediction lacks."""
@@ -387,8 +375,12 @@ def chunk_by_chunk(method: Method) -> Method:
     def predict(self: Any, X: Array, offset: Any = None) -> Array:
         given = () if offset is None else (offset,)
         if isinstance(X, np.ndarray) or not arrays.is_dask(X):
+            # Fits in other threads replace all attributes at once (set_fitted), and do
+            # not change this copy.
+            model = object.__new__(type(self))
+            model.__dict__ = self.__dict__
             with arrays.current_device(X):
-                return method(self._snapshot(), X, *given)
+                return method(model, X, *given)
         chunks, model = self._prepare_chunks(X, offset)
         # The result for a row has the shape and the dtype of all results.
         answer = method(model, chunks.like)

@@ -340,9 +340,7 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
         if not get_config()["enable_metadata_routing"]:
             return {}, params
         routed = process_routing(self, method, **params)
-        to_splitter = routed.splitter.split if method == "fit" else {}
-        to_scorer = dict(routed.scorer.score)
-        return on_host(to_splitter), to_scorer
+        return on_host(routed.splitter.get("split", {})), dict(routed.scorer.score)
 
     def score(
         self,

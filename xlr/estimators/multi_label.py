@@ -25,7 +25,7 @@ from xlr.inputs.dataset import (
 )
 from xlr.inputs.features import Features
 from xlr.inputs.labels import read_entries, read_indicators
-from xlr.inputs.weights import class_factors, read_sample_weight
+from xlr.inputs.weights import balanced_factors, class_factors, read_sample_weight
 from xlr.losses import LogisticLoss, Loss, SoftmaxLoss
 from xlr.text import warn
 from xlr.threads import thread_pool
@@ -194,12 +194,11 @@ class MultiLabelLogisticRegression(CallbackSupportMixin, ClassifierMixin, Linear
         else:
             targets = targets.select(fitted)
             if self.class_weight == "balanced":
-                weights = totals[fitted]
-                factors = weights.sum(axis=1, keepdims=True) / (2 * weights)
+                factors = balanced_factors(totals[fitted])
             if self.class_weight is not None:
                 factors = np.broadcast_to(factors, (fitted.size, 2))
-                place = {"xp": labelled_data.xp, "device": labelled_data.device}
-                targets = replace(targets, class_factors=arrays.move(factors, **place))
+                factors = arrays.move_like(factors, targets.weights)
+                targets = replace(targets, class_factors=factors)
         targets = targets.astype(labelled_data.dtype, xp=labelled_data.xp)
         data = TrainingData(labelled_data.matrix, targets, pool=labelled_data.pool)
         return ModelSpec(loss, data, None if has_weight.all() else fit_index, True)
