@@ -262,13 +262,10 @@ class InfluenceDisplay(Display):
         ImportError
             If matplotlib is not installed.
         """
-        influence = results.get_influence()
-        display = cls(
-            arrays.to_host(influence.hat_matrix_diag),
-            arrays.to_host(influence.resid_studentized),
-            arrays.to_host(influence.cooks_distance),
-            results.effective_df,
-        )
+        found = results.get_influence()
+        columns = found.hat_matrix_diag, found.resid_studentized, found.cooks_distance
+        leverage, residual, distance = map(arrays.to_host, columns)
+        display = cls(leverage, residual, distance, results.effective_df)
         return display.plot(**kwargs)
 
     def _draw(self, ax: Axes, *, n_labels: int = 5, **kwargs: Any) -> None:

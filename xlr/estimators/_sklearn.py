@@ -172,8 +172,7 @@ def _copy_fitted_attributes(given: Any, estimator: Any) -> None:
     if hasattr(given, "C_"):
         # The legacy attributes hold one number per class.
         estimator.C_ = float(np.ravel(given.C_)[0])
-        l1_ratio = np.ravel(given.l1_ratio_)[0]
-        estimator.l1_ratio_ = 0.0 if l1_ratio is None else float(l1_ratio)
+        estimator.l1_ratio_ = float(np.ravel(given.l1_ratio_)[0] or 0.0)
         if not isinstance(given.scores_, dict):
             names += ["Cs_", "l1_ratios_", "scores_", "coefs_paths_"]
     for name in names:

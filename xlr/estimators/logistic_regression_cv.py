@@ -40,7 +40,7 @@ from xlr.estimators._sklearn import (
 from xlr.estimators.base import LinearClassifier
 from xlr.inputs.dataset import LabelledDataset, read_dataset
 from xlr.inputs.labels import on_host, refuse_soft_labels
-from xlr.inputs.weights import finite_intercepts, read_start
+from xlr.inputs.weights import finite_intercepts
 from xlr.text import listed, warn
 from xlr.threads import thread_pool
 
@@ -273,10 +273,9 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
         converged = bool(models.converged[usable].all())
         if self.refit:
             # The mean of the folds is a start that saves passes over chunks.
-            start_intercept = finite_intercepts(mean["intercept_"])
-            start = read_start(
-                mean["coef_"], start_intercept, dataset.coef_shape, features
-            )
+            finite = finite_intercepts(mean["intercept_"])
+            dtype = features.accumulation_dtype
+            start = features.place(mean["coef_"], dtype), features.place(finite, dtype)
             one = Fitting(self, dataset, C=C, l1_ratio=l1_ratio, start=start)
             on_iteration = callbacks.listener(one.prediction_attributes, common)
             _, chosen = one.finish(one.run(on_iteration), common)

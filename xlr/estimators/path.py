@@ -201,9 +201,8 @@ def logistic_path(
             f"l1_ratio must be above 0 for a path of sparse models; got {l1_ratio!r}. "
             "For ridge models use LogisticRegressionCV."
         )
-    if Cs is None:
-        check_parameters({"n_Cs": n_Cs})
-    else:
+    check_parameters({"n_Cs": n_Cs})
+    if Cs is not None:
         Cs = np.atleast_1d(arrays.to_host(Cs))
         check_parameters({"Cs": Cs})
         Cs = np.sort(Cs.astype(np.float64))
