@@ -131,7 +131,6 @@ def _held_out_loss(
         eta = arrays.clip(eta, -max_logit, max_logit, xp=xp)
         value, _ = loss.value_and_gradient(eta, labels, xp=xp)
         value = arrays.clip(value, None, max_loss, xp=xp)
-        value = xp.astype(value, block.weights.dtype)
         weights = xp.take(block.weights, ids, axis=0)
         sums.append((xp.sum(weights * value, axis=0), xp.sum(weights)))
     return tuple(xp.stack(list(part)) for part in zip(*sums))

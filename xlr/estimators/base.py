@@ -348,7 +348,6 @@ class LinearModel(BaseEstimator):
             If the fit had an offset or encoded categorical columns, which estimators of
             scikit-learn do not know.
         """
-        fitted = self.to_numpy()
         if self._has_offset:
             warn(
                 f"{type(self).__name__} was fitted with an offset, which estimators of "
@@ -360,7 +359,7 @@ class LinearModel(BaseEstimator):
                 "the estimator of scikit-learn does not: pass it a column for each of "
                 "coef_names_."
             )
-        return sklearn_model(fitted)
+        return sklearn_model(self.to_numpy())
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -14,7 +14,7 @@ from xlr.estimators._sklearn import (
     with_callbacks,
 )
 from xlr.estimators.base import LinearClassifier
-from xlr.inputs.dataset import LabelledDataset, read_dataset
+from xlr.inputs.dataset import read_dataset
 from xlr.inputs.weights import finite_intercepts, read_start
 from xlr.threads import thread_pool
 
@@ -289,7 +289,15 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
                 self, features, y, sample_weight, offset, pool, takes_soft_labels=True
             )
             dataset.warn_of_data()
-            start = self._read_start(coef_init, intercept_init, dataset)
+            if self.warm_start and hasattr(self, "coef_"):
+                if coef_init is None:
+                    coef_init = features.place(self.coef_, None)
+                if intercept_init is None:
+                    intercept_init = finite_intercepts(self.intercept_)
+            start = None
+            if coef_init is not None or intercept_init is not None:
+                shape = dataset.coef_shape
+                start = read_start(coef_init, intercept_init, shape, features)
             metadata = {"sample_weight": sample_weight, "offset": offset}
             callbacks = FitCallbacks(self, X, y, **metadata)
             fitting, common = Fitting(self, dataset, start=start), dataset.attributes
@@ -310,21 +318,6 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
             }
             set_fitted(self, fitted)
         return self
-
-    def _read_start(
-        self, coef_init: Any, intercept_init: Any, dataset: LabelledDataset
-    ) -> tuple[Array, Array] | None:
-        """Return raw coefficients and intercepts to start from, or None for none."""
-        if self.warm_start and hasattr(self, "coef_"):
-            if coef_init is None:
-                coef_init = dataset.features.place(self.coef_, None)
-            if intercept_init is None:
-                intercept_init = finite_intercepts(self.intercept_)
-        if coef_init is None and intercept_init is None:
-            return None
-        return read_start(
-            coef_init, intercept_init, dataset.coef_shape, dataset.features
-        )
 
     @classmethod
     def from_sklearn(cls, estimator: Any) -> Self:
