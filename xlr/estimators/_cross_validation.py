@@ -251,6 +251,7 @@ class ScoredModel(ClassifierMixin, BaseEstimator):
         self.__dict__.update(vars(model))
         self.classes_ = arrays.to_host(model.classes_)
         self.model, self.X, self.logits = model, X, logits
+        self.is_ovr = model._is_one_vs_rest
 
     def fit(self, X: Array, y: Array) -> ScoredModel:
         """Do nothing: the model is fitted."""
@@ -272,13 +273,12 @@ class ScoredModel(ClassifierMixin, BaseEstimator):
 
     def predict_proba(self, X: Array, offset: Array | None = None) -> np.ndarray:
         """Return the probabilities of the classes."""
-        logits, is_ovr = self._logits(X, offset), self.model._is_one_vs_rest
-        return probabilities(logits, is_ovr, xp=numpy_namespace)
+        return probabilities(self._logits(X, offset), self.is_ovr, xp=numpy_namespace)
 
     def predict_log_proba(self, X: Array, offset: Array | None = None) -> np.ndarray:
         """Return the logarithms of the probabilities."""
-        logits, is_ovr = self._logits(X, offset), self.model._is_one_vs_rest
-        return log_probabilities(logits, is_ovr, xp=numpy_namespace)
+        logits = self._logits(X, offset)
+        return log_probabilities(logits, self.is_ovr, xp=numpy_namespace)
 
     def predict(self, X: Array, offset: Array | None = None) -> np.ndarray:
         """Return the most probable classes."""

@@ -215,7 +215,7 @@ def _loses_rank(
         return loses_rank
     if n_resamples * q**3 > MAX_RANK_WORK:
         varies = arrays.to_host(dataset.statistics.std) > 0
-        for k in range(n_resamples if objective.data.in_memory else 0):
+        for k in range(n_resamples):
             own = _standardized(dataset, counts[:, k]).statistics
             loses_rank[k] = (varies & (arrays.to_host(own.std) == 0)).any()
         return loses_rank

@@ -238,14 +238,13 @@ class LinearModel(BaseEstimator):
 
     def _warn_of_missing_offset(self) -> None:
         """Warn once if the fit had an offset, which this prediction lacks."""
-        if self._warned_of_offset or not self._has_offset:
-            return
-        self._warned_of_offset = True
-        warn(
-            f"{type(self).__name__} was fitted with an offset, and predicts here "
-            "without one: the logits lack it. Pass offset=..., or "
-            "offset=numpy.zeros(n_samples) to predict without an offset."
-        )
+        if self._has_offset and not self._warned_of_offset:
+            self._warned_of_offset = True
+            warn(
+                f"{type(self).__name__} was fitted with an offset, and predicts here "
+                "without one: the logits lack it. Pass offset=..., or "
+                "offset=numpy.zeros(n_samples) to predict without an offset."
+            )
 
     def _exact_intercept(self, features: Features, dtype: Any) -> Array:
         """Return the intercepts in a dtype, with the digits ``intercept_`` lacks."""
