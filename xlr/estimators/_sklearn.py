@@ -67,10 +67,9 @@ def _logistic_regression(fitted: Any, classes: np.ndarray, models: slice) -> Any
     converted.classes_ = classes
     # Use float64, as predictions of xlr do: a float32 intercept has too few digits for
     # columns far from zero.
-    intercept = fitted.intercept_.astype("float64")
-    intercept = intercept + getattr(fitted, "_intercept_rounding", 0.0)
+    rounding = getattr(fitted, "_intercept_rounding", 0.0)
     converted.coef_ = fitted.coef_[models].astype("float64")
-    converted.intercept_ = intercept[models]
+    converted.intercept_ = (fitted.intercept_.astype("float64") + rounding)[models]
     n_iter = np.max(getattr(fitted, "n_iter_", 0))
     converted.n_iter_ = np.full(converted.intercept_.shape, n_iter, dtype=np.int32)
     _copy_features(fitted, converted)
