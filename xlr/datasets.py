@@ -51,15 +51,12 @@ def load_exam_marks(
     >>> X.shape, int(y.sum())
     ((100, 2), 60)
     """
-    return _load(
-        "exam_marks.csv",
+    bunch = Bunch(
         feature_names=["exam 1", "exam 2"],
-        target_names=["not admitted", "admitted"],
-        description="Marks of 100 applicants in two exams, and who was admitted.",
-        return_X_y=return_X_y,
-        xp=xp,
-        device=device,
+        target_names=np.asarray(["not admitted", "admitted"]),
+        DESCR="Marks of 100 applicants in two exams, and who was admitted.",
     )
+    return _load("exam_marks.csv", bunch, return_X_y, xp, device)
 
 
 def load_study_hours(
@@ -89,27 +86,18 @@ def load_study_hours(
     >>> LogisticRegression().fit(X, y).predict([[2.0], [5.0]])
     array([0, 1])
     """
-    return _load(
-        "study_hours.csv",
+    bunch = Bunch(
         feature_names=["hours"],
-        target_names=["failed", "passed"],
-        description="Hours that twelve students studied, and who passed the exam.",
-        return_X_y=return_X_y,
-        xp=xp,
-        device=device,
+        target_names=np.asarray(["failed", "passed"]),
+        DESCR="Hours that twelve students studied, and who passed the exam.",
     )
+    return _load("study_hours.csv", bunch, return_X_y, xp, device)
 
 
 def _load(
-    filename: str,
-    *,
-    feature_names: list[str],
-    target_names: list[str],
-    description: str,
-    return_X_y: bool,
-    xp: Namespace | None,
-    device: Device | None,
+    filename: str, bunch: Bunch, return_X_y: bool, xp: Namespace | None, device: Device
 ) -> Bunch | tuple[Array, Array]:
+    """Add the arrays of a file to a bunch, or return them alone."""
     with (resources.files("xlr") / "data" / filename).open() as file:
         table = np.loadtxt(file, delimiter=",", skiprows=1)
     data, target = table[:, :-1].copy(), table[:, -1].astype(np.int64)
@@ -120,10 +108,5 @@ def _load(
         data, target = (arrays.move(v, xp=xp, device=device) for v in (data, target))
     if return_X_y:
         return data, target
-    return Bunch(
-        data=data,
-        target=target,
-        feature_names=feature_names,
-        target_names=np.asarray(target_names),
-        DESCR=description,
-    )
+    bunch.update(data=data, target=target)
+    return bunch
