@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import array_api_compat
@@ -18,7 +18,7 @@ def full_precision(x: Any) -> Iterator[None]:
     """
     with contextlib.ExitStack() as stack:
         if array_api_compat.is_torch_array(x):
-            stack.callback(_set_torch_precision())
+            _set_torch_precision(stack)
         elif array_api_compat.is_cupy_array(x):
             from cupy._core import _routines_linalg as linalg
 
@@ -34,24 +34,19 @@ def full_precision(x: Any) -> Iterator[None]:
         yield
 
 
-def _set_torch_precision() -> Callable[[], None]:
-    """Set torch's products of float32 to full precision; return a function to undo."""
+def _set_torch_precision(stack: contextlib.ExitStack) -> None:
+    """Set torch's products of float32 to full precision until the stack unwinds."""
     import torch
 
-    try:
+    # The global setting overwrites those of the backends, so the stack restores it
+    # first.
+    for backend in (torch.backends.cuda, torch.backends.mkldnn):
+        products: Any = getattr(backend, "matmul", None)
+        if hasattr(products, "fp32_precision"):
+            setting = products.fp32_precision
+            stack.callback(setattr, products, "fp32_precision", setting)
+    # A backend's own setting may differ from the global one, which then has no value.
+    with contextlib.suppress(RuntimeError):
         precision = torch.get_float32_matmul_precision()
-    except RuntimeError:  # a backend's own setting differs from the global one
-        precision = None
-    backends: list[Any] = [torch.backends.cuda, torch.backends.mkldnn]
-    products = [each.matmul for each in backends if hasattr(each, "matmul")]
-    products = [each for each in products if hasattr(each, "fp32_precision")]
-    settings = [each.fp32_precision for each in products]
+        stack.callback(torch.set_float32_matmul_precision, precision)
     torch.set_float32_matmul_precision("highest")
-
-    def restore() -> None:
-        if precision is not None:
-            torch.set_float32_matmul_precision(precision)
-        for each, setting in zip(products, settings):
-            each.fp32_precision = setting
-
-    return restore
