@@ -133,15 +133,11 @@ def softmax_terms(z: Array, axis: int, *, xp: Namespace) -> tuple[Array, Array, 
     sum_of_others : array with one entry along the axis
         Sum of ``exponential`` over all classes except one with the maximum.
     """
-    zeros = xp.zeros_like(z)
-    shape = [1] * z.ndim
-    shape[axis] = z.shape[axis]
+    zeros, device = xp.zeros_like(z), arrays.device_of(z)
     argmax = xp.argmax(z, axis=axis, keepdims=True)
-    index = xp.reshape(
-        xp.arange(z.shape[axis], dtype=argmax.dtype, device=arrays.device_of(z)),
-        tuple(shape),
-    )
-    is_other = index != argmax
+    index = xp.arange(z.shape[axis], dtype=argmax.dtype, device=device)
+    n_axes_after = z.ndim - 1 - axis % z.ndim
+    is_other = xp.reshape(index, (-1, *[1] * n_axes_after)) != argmax
     largest = xp.sum(xp.where(is_other, zeros, z), axis=axis, keepdims=True)
     # The shifted maximum is 0, or NaN if the maximum is infinite.
     shifted = xp.where(is_other, z - largest, 0 * largest + 0)

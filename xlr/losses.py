@@ -92,15 +92,12 @@ class Loss(Protocol):
         self, logits: Array, targets: Array, *, xp: Namespace
     ) -> tuple[Array, Array]:
         """Return the loss, (n_rows, n_models), and its derivatives in the logits."""
-        ...
 
     def curvature(self, logits: Array, targets: Array, *, xp: Namespace) -> Curvature:
         """Return the second derivatives in the logits."""
-        ...
 
     def curvature_bound(self) -> float:
         """Return a bound on the largest eigenvalue of the curvature."""
-        ...
 
 
 @dataclass(frozen=True)
