@@ -132,29 +132,26 @@ class ThreadPool:
         while len(self._started) < self.n_threads - 1:
             self._started.append(start_new_thread(self._work, ()))
         first, *others = tasks
-        done: SimpleQueue[tuple[int, Any, BaseException | None]] = SimpleQueue()
-        for number, task in enumerate(others):
+        outcomes: list[SimpleQueue[Any]] = [SimpleQueue() for _ in others]
+        for task, outcome in zip(others, outcomes):
             # Threads do not inherit the context, which holds NumPy's error state.
             run = functools.partial(contextvars.copy_context().run, task)
-            self._tasks.put((number, run, done))
-        results: list[Any] = [first(), *[None] * len(others)]
-        errors: list[BaseException | None] = [None] * len(others)
-        for _ in others:
-            number, results[1 + number], errors[number] = done.get()
+            self._tasks.put((run, outcome))
+        results, errors = zip((first(), None), *(each.get() for each in outcomes))
         for error in errors:
             if error is not None:
                 raise error
-        return results
+        return list(results)
 
     def _work(self) -> None:
         """Run tasks until None, and pass it on."""
         while (task := self._tasks.get()) is not None:
-            number, run, done = task
+            run, outcome = task
             try:
-                done.put((number, run(), None))
+                outcome.put((run(), None))
             except BaseException as error:
-                done.put((number, None, error))
-            del task, run, done  # frees the rows, and results that nobody took
+                outcome.put((None, error))
+            del task, run, outcome  # frees the rows, and results that nobody took
         self._tasks.put(None)  # for the next thread
         self._ended.put(None)
 
