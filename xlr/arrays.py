@@ -76,11 +76,7 @@ def is_sparse(x: object) -> bool:
 def is_traced(*values: object) -> bool:
     """Return whether a value is a tracer of JAX, as under its jit."""
     jax = sys.modules.get("jax")
-    if jax is not None:
-        for x in values:
-            if isinstance(x, jax.core.Tracer):
-                return True
-    return False
+    return jax is not None and any(isinstance(x, jax.core.Tracer) for x in values)
 
 
 def entries(x: Array) -> Array:
@@ -301,12 +297,10 @@ def move(x: Any, *, xp: Namespace, device: Device, dtype: Any | None = None) -> 
     # torch refuses NumPy arrays that are reversed, read-only or of foreign byte order.
     x = to_host(x)
     x = np.require(x, dtype=x.dtype.newbyteorder("="), requirements=["C", "W"])
-    if dtype is None:
+    if dtype is None and x.dtype.kind in "fiu":
         info = xp.__array_namespace_info__()
         kind = "real floating" if x.dtype.kind == "f" else "integral"
-        # None means all kinds, whose dtypes torch tries one by one.
-        among = kind if x.dtype.kind in "fiu" else None
-        if x.dtype.name not in info.dtypes(device=device, kind=among):
+        if x.dtype.name not in info.dtypes(device=device, kind=kind):
             dtype = info.default_dtypes(device=device)[kind]
     if array_api_compat.is_jax_namespace(xp):  # its asarray compiles for each shape
         import jax

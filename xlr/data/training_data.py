@@ -348,8 +348,7 @@ class TrainingData:
         targets: Targets | None = None,
     ) -> TrainingData:
         """Return other data. Passes call the method of this name on each chunk."""
-        chunks = self.chunks
-        chunks = None if chunks is None else chunks.changed(name, *arguments)
+        chunks = self.chunks and self.chunks.changed(name, *arguments)
         return self._with(matrix or self.matrix, targets or self.targets, chunks)
 
     def _with(
