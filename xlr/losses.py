@@ -295,16 +295,6 @@ def _y_log_p(y: Array, log_probability: Array, *, xp: Namespace) -> Array:
     return y * xp.where(is_zero, xp.zeros_like(y), log_probability)
 
 
-def _check_codes(codes: np.ndarray, n_classes: int) -> None:
-    """Raise ValueError unless all codes are class codes."""
-    is_code = (codes >= 0) & (codes < n_classes) & (codes % 1 == 0)
-    if not is_code.all():
-        raise ValueError(
-            f"y must hold class codes 0, ..., {n_classes - 1}, one for each column of "
-            f"logits; got values from {codes.min()} to {codes.max()}."
-        )
-
-
 def binary_cross_entropy(
     logits: Array, y: Array, sample_weight: Array | None = None
 ) -> Array:
@@ -389,11 +379,16 @@ def cross_entropy(logits: Array, y: Array, sample_weight: Array | None = None) -
     n, n_classes = logits.shape
     _check_shape("y", y, n)
     if not arrays.is_traced(y):
-        _check_codes(arrays.to_host(y), n_classes)
+        codes = arrays.to_host(y)
+        is_code = (codes >= 0) & (codes < n_classes) & (codes % 1 == 0)
+        if not is_code.all():
+            raise ValueError(
+                f"y must hold class codes 0, ..., {n_classes - 1}, one for each column "
+                f"of logits; got values from {codes.min()} to {codes.max()}."
+            )
     y = _placed_like(logits, y, xp=xp)
     with arrays.quiet():
         loss, _ = SoftmaxLoss(n_classes).value_and_gradient(
             logits[:, None, :], y[:, None], xp=xp
         )
-        loss = loss[:, 0]
-    return _weighted_mean(loss, sample_weight, xp=xp)
+    return _weighted_mean(loss[:, 0], sample_weight, xp=xp)
