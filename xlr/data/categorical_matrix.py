@@ -101,7 +101,6 @@ class CategoricalMatrix:
                 f"codes has shape {tuple(codes.shape)}, expected (n_rows, "
                 f"{len(levels)}): a column for each of n_levels={levels}."
             )
-        has_missing = False
         if codes.shape[0]:
             ends = xp.stack([xp.min(codes, axis=0), xp.max(codes, axis=0)])
             smallest, largest = arrays.to_host(ends)
@@ -113,15 +112,12 @@ class CategoricalMatrix:
                     f"{largest[j]}, expected -1 (no level) to {levels[j] - 1}. Number "
                     "the levels of each column from 0."
                 )
-            has_missing = bool((smallest < 0).any())
         device = arrays.device_of(codes)
         starts = np.cumsum([0, *levels[:-1]], dtype=np.int32)
         starts = arrays.move(starts, xp=xp, device=device)
 
         def placed(rows: slice) -> Array:
             own = xp.astype(codes[rows, :], xp.int32, copy=False)
-            if not has_missing:
-                return own + starts
             return xp.where(own < 0, xp.full_like(own, sum(levels)), own + starts)
 
         n_rows = codes.shape[0]
