@@ -46,9 +46,8 @@ def cut(n_samples: int, n_rows: int, *, n_threads: int = 1) -> list[slice]:
     ``n_samples``.
     """
     n_blocks = math.ceil(n_samples / n_rows)
-    if n_blocks <= 1:
-        return [slice(0, n_samples)] if n_samples else []
-    n_blocks = min(n_samples, n_threads * math.ceil(n_blocks / n_threads))
+    if n_blocks > 1:
+        n_blocks = min(n_samples, n_threads * math.ceil(n_blocks / n_threads))
     edges = [n_samples * i // n_blocks for i in range(n_blocks)] + [n_samples]
     return [slice(start, stop) for start, stop in itertools.pairwise(edges)]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
@@ -79,8 +78,7 @@ class ChunkedMatrix:
     @property
     def shape(self) -> tuple[float, int]:
         """Return the number of rows, NaN if unknown, and of columns."""
-        total = sum(self.row_counts)
-        return (total if math.isnan(total) else int(total)), self.like.shape[1]
+        return sum(self.row_counts), self.like.shape[1]
 
     def cut(self, values: Array) -> list[Delayed]:
         """Cut values in memory, one per row, into chunks."""

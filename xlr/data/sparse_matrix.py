@@ -133,8 +133,7 @@ class SparseMatrix:
         if not arrays.to_host(xp.any(is_far)):
             return StandardizedMatrix(self, scaler)
         csr = _shifted(self._csr, xp.astype(mean, self.dtype), is_far, xp=xp)
-        mean = xp.where(is_far, xp.zeros_like(mean), mean)
-        scaler = Scaler(mean, scaler.scale, scaler.varies)
+        scaler = scaler._replace(mean=xp.where(is_far, xp.zeros_like(mean), mean))
         return StandardizedMatrix(SparseMatrix(csr, xp=xp), scaler)
 
     def to_dense(self) -> Array:

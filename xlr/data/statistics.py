@@ -221,8 +221,6 @@ def without_outliers(matrix: Matrix, statistics: ColumnStatistics) -> ColumnStat
     values, gap, n_gaps = _gap_statistics(matrix.take_columns(columns), n_rows)
     spread = gap * n_gaps
     is_outlying = (std[candidates] > MIN_OUTLIER_RATIO * spread) & (spread > 0)
-    if not is_outlying.any():
-        return statistics
     # 3. Their location. The median gap lies between ordinary values, not next to a fill
     # value.
     below = np.where(values[1:] - values[:-1] == gap, values[:-1], -np.inf)
