@@ -390,8 +390,7 @@ def numpy_view(x: Array, *, differentiable: bool = False) -> Array:
         return x
     if not is_torch:
         return np.asarray(x)
-    is_plain = x.layout == sys.modules["torch"].strided and not is_half(x)
-    return x.numpy(force=True) if is_plain else x
+    return x if is_half(x) else x.numpy(force=True)
 
 
 def picklable(x: Array) -> Array:
@@ -460,11 +459,11 @@ def free_bytes(x: Array) -> int | None:
         statistics: dict[str, int] = getattr(device, "memory_stats", dict)() or {}
         limit, used = statistics.get("bytes_limit"), statistics.get("bytes_in_use", 0)
         return None if limit is None else limit - used
-    try:
+    with contextlib.suppress(ImportError):
         import psutil
-    except ImportError:
-        return None
-    return psutil.virtual_memory().available
+
+        return psutil.virtual_memory().available
+    return None
 
 
 @contextlib.contextmanager
