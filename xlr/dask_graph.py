@@ -87,10 +87,9 @@ def parts_of(values: Any) -> list[Delayed]:
 
     if len(getattr(values, "chunks", ())) > 1 and len(values.chunks[1]) > 1:
         values = values.rechunk({1: -1})
-    # Dask's optimisation of arrays drops the futures.
-    options = {"optimize_graph": not _futures_of(values)}
     with dask.config.set({"optimization.tune.active": False}):
-        parts = values.to_delayed(**options)
+        # Dask's optimisation of arrays drops the futures.
+        parts = values.to_delayed(optimize_graph=not _futures_of(values))
     return parts if isinstance(parts, list) else parts.ravel().tolist()
 
 
