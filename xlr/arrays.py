@@ -131,10 +131,6 @@ def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
         leaves, structure = jax.tree.flatten(arguments)
         traced = [leaf for leaf in leaves if isinstance(leaf, jax.Array)]
         fixed = tuple(_ARRAY if isinstance(x, jax.Array) else x for x in leaves)
-        try:
-            hash(fixed)
-        except TypeError:  # a user's loss
-            return function(*arguments)
         return program(structure, fixed, traced)
 
     for cls, names in _PYTREES.items():
