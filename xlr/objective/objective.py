@@ -482,7 +482,7 @@ class Objective:
     def hessian_ratios(self, parameters: Array) -> Array | None:
         """Return the ratios of the Hessians of the loss to the first: (n_models,).
 
-        The curvature does not depend on the labels: models with the same parameters
+        If the curvature does not depend on the labels, models with the same parameters
         have the same Hessian. Null models of the binary loss have one curvature in all
         rows.
 
@@ -491,7 +491,8 @@ class Objective:
         array of shape (n_models,), or None if the Hessians are not known to be
         multiples of one.
         """
-        if self.n_models == 1 or not self.data.targets.has_shared_weights:
+        has_shared_weights = self.data.targets.has_shared_weights
+        if self.n_models == 1 or not (has_shared_weights and self.loss.is_canonical):
             return None
         xp = self.xp
         if arrays.to_host(xp.all(parameters == parameters[:1, :])):

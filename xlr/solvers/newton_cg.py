@@ -125,9 +125,8 @@ class NewtonCG:
             change, residual = newton_step(still_free, target - w)
             target = orthant.project_onto_orthant(objective, w, gradient, w + change)
         shifted, shift_decrease = orthant.best_shift(objective, w)
-        if shifted is not w:
-            is_better = shift_decrease > objective.place(state.predicted)
-            target = xp.where(is_better[:, None], shifted, target)
+        is_better = objective.place(state.predicted) < shift_decrease
+        target = xp.where(is_better[:, None], shifted, target)
         change = target - w
         # 3. Trial step, accepted if F decreases sufficiently (Armijo).
         # Without damping, conjugate gradients take no step where curvature is zero.
@@ -154,11 +153,10 @@ class NewtonCG:
         M is the Hessian in the free parameters, or an estimate of it. Nearly collinear
         columns have gradients that are small compared with the decrease they allow.
         """
-        xp, last, non_smooth = objective.xp, state.diagnostics, objective.non_smooth
-        w = state.parameters
+        w, last, xp = state.parameters, state.diagnostics, objective.xp
         gradient, free = orthant.subgradient_and_free(objective, w, state.at.gradient)
         # The free parameters change with each step.
-        changes = not state.is_fresh or non_smooth is not None or last.damping.any()
+        changes = not state.is_fresh or free is not None or last.damping.any()
         if state.precondition is None or (objective.has_cheap_hessian and changes):
             undamped = last._replace(damping=np.zeros_like(last.damping))
             state = state._replace(diagnostics=undamped)
