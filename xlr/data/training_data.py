@@ -206,7 +206,8 @@ class TrainingData:
     def class_weights(self, n_classes: int) -> Array:
         """Return the sum of the weights in each class: (n_models, n_classes).
 
-        They are cached: each model of a path needs them.
+        They are cached: each model of a path needs them, and the scan of the labels may
+        have found them (:meth:`keep_class_weights`).
         """
         if n_classes not in self._class_weights:
             shape = self.targets.n_models, n_classes
@@ -217,6 +218,15 @@ class TrainingData:
                 weights = self.xp.broadcast_to(weights, shape)
             self._class_weights[n_classes] = weights
         return self._class_weights[n_classes]
+
+    def keep_class_weights(self, totals: np.ndarray) -> None:
+        """Keep the sums of the weights of one model in each class, which saves a pass.
+
+        ``totals`` has shape (n_classes,), with at least two classes.
+        """
+        place = {"xp": self.xp, "device": self.device}
+        totals = arrays.move(totals[None, :], dtype=self.accumulation_dtype, **place)
+        self._class_weights[totals.shape[1]] = totals
 
     def row_slices(self, width: int, least: int = 1) -> list[slice]:
         """Cut the rows for a pass with temporaries of ``width`` numbers per row."""
@@ -360,7 +370,8 @@ class TrainingData:
         data.matrix, data.targets, data.chunks = matrix, targets, chunks
         data.dtype, data.n_features = matrix.dtype, matrix.shape[1]
         data._slices, data._all_rows, data._padded = {}, None, None
-        data._class_weights = {}
+        if targets is not self.targets:
+            data._class_weights = {}
         return data
 
 

@@ -431,6 +431,9 @@ def read_dataset(
         _check_soft_labels(estimator, weights, taken=takes_soft_labels)
     mean_weight = float((totals * weights.factors).sum() / labelled_data.n_samples)
     spec = weights.spec(labelled_data, mean_weight, shares=isinstance(y, SoftLabels))
+    if spec.data.targets.n_models == 1 < weights.kept.shape[0]:
+        own = totals[weights.kept] * weights.factors[weights.kept]
+        spec.data.keep_class_weights(own / mean_weight)
     return LabelledDataset(
         features,
         spec,
