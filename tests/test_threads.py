@@ -79,6 +79,26 @@ def test_overlapping_fits_restore_blas_threads(limit):
     assert blas_threads() == before
 
 
+def test_last_of_overlapping_fits_restores_blas_threads(limit):
+    before = blas_threads()
+    first_runs, second_runs, first_ended = (threading.Event() for _ in range(3))
+
+    def second_fit():
+        first_runs.wait()
+        with thread_pool(LARGE, None):
+            second_runs.set()
+            first_ended.wait()
+
+    thread = threading.Thread(target=second_fit)
+    thread.start()
+    with thread_pool(LARGE, None):
+        first_runs.set()
+        second_runs.wait()
+    first_ended.set()
+    thread.join()
+    assert blas_threads() == before
+
+
 def test_array_libraries_keep_their_own_threads():
     torch = pytest.importorskip("torch")
     with thread_pool(torch.zeros((1000, 1000)), 2) as pool:

@@ -38,6 +38,15 @@ def _blas_libraries() -> list[Any]:
     return ThreadpoolController().select(user_api="blas").lib_controllers
 
 
+def _set_blas_threads(library: Any, n_threads: int) -> None:
+    """Set the threads of a BLAS from any thread of the process.
+
+    From version 3.8 on, threadpoolctl ignores all threads except the first to set them,
+    as long as it lives. The last fit to end, in another one, could not restore them.
+    """
+    getattr(library, "_real_set_num_threads", library.set_num_threads)(n_threads)
+
+
 def available_threads(n_jobs: int | None) -> int:
     """Return the number of threads of a pass.
 
@@ -67,7 +76,7 @@ def _blas_of_one_thread() -> Iterator[None]:
                 _user_threads.extend([each.num_threads for each in _blas_libraries()])
             for library, n_threads in zip(_blas_libraries(), _user_threads):
                 if n_threads > 1:
-                    library.set_num_threads(1)
+                    _set_blas_threads(library, 1)
         yield
     finally:
         try:
@@ -87,7 +96,7 @@ def _end(fit: object) -> None:
         if not _fits:
             for library, n_threads in zip(_blas_libraries(), _user_threads):
                 if n_threads > 1:
-                    library.set_num_threads(n_threads)
+                    _set_blas_threads(library, n_threads)
             _user_threads.clear()
 
 
