@@ -13,7 +13,9 @@ from xlr.inputs.features import Features
 from xlr.inputs.tables import as_real
 from xlr.text import quoted
 
-NOT_FINITE = "sample_weight contains NaN or infinity, or its sum overflows."
+NOT_FINITE = (
+    "sample_weight contains NaN or infinity, or its sum overflows. Pass finite weights."
+)
 OFFSET_ENTRIES = "a number for each row (and class, if there are more than two)."
 
 
@@ -80,7 +82,10 @@ def class_totals(
     if not np.isfinite(totals).all():  # a sum is NaN or infinite if a weight is
         raise ValueError(NOT_FINITE)
     if smallest < 0:
-        raise ValueError(f"sample_weight contains negative values, such as {smallest}.")
+        raise ValueError(
+            f"sample_weight contains negative values, such as {smallest}. Weights must "
+            "be zero or positive."
+        )
     return totals
 
 
