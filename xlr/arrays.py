@@ -7,7 +7,6 @@ Apart from ``precision``, this module alone knows array-api-compat. All others u
 from __future__ import annotations
 
 import contextlib
-import copy
 import functools
 import itertools
 import sys
@@ -391,15 +390,6 @@ def numpy_view(x: Array, *, differentiable: bool = False) -> Array:
     if not is_torch:
         return np.asarray(x)
     return x if is_half(x) else x.numpy(force=True)
-
-
-def picklable(x: Array) -> Array:
-    """Return ``x``, or a copy in NumPy if its library cannot pickle it."""
-    try:
-        copy.deepcopy(x)  # uses the same methods as pickle
-    except TypeError:
-        return np.array(to_host(x))
-    return x
 
 
 def current_device(x: Array) -> contextlib.AbstractContextManager[Any]:

@@ -60,7 +60,8 @@ def duality_gap(objective: Objective, parameters: Array, at: Evaluation) -> Arra
     intercept_gradient = xp.reshape(intercept_gradient, gradient.shape[:2])
 
     # 1. The entropy, and theta.
-    penalty = objective.penalty_terms(parameters).value
+    coef = objective.coefficients(parameters)
+    penalty, _ = objective.penalty.value_and_gradient(coef, xp=xp)
     entropy = at.value - penalty - xp.vecdot(parameters, loss_gradient)
     theta = _mixing_share(objective, intercept_gradient)
     # 2. The interval of -g, and the conjugate of the penalty on it.
