@@ -7,6 +7,7 @@ Apart from ``precision``, this module alone knows array-api-compat. All others u
 from __future__ import annotations
 
 import contextlib
+import copy
 import functools
 import itertools
 import sys
@@ -49,9 +50,9 @@ def is_foreign(x: Any, name: str = "x") -> bool:
     """
     if is_dask(x):
         raise TypeError(
-            "Only LogisticRegression, LogisticRegressionCV, logistic_path, logit and "
-            "infer accept Dask arrays and tables, together with an X of Dask. "
-            f"Otherwise, pass {name}.compute()."
+            "Only LogisticRegression, LogisticRegressionCV, logistic_path and infer "
+            "(and logit for tables) accept collections of Dask, together with an X of "
+            f"Dask. Otherwise, pass {name}.compute()."
         )
     is_torch_sparse = array_api_compat.is_torch_array(x) and "sparse" in str(x.layout)
     unsupported = "sparse.", "jax.experimental.sparse.", "ndonnx."
@@ -392,6 +393,15 @@ def numpy_view(x: Array, *, differentiable: bool = False) -> Array:
     return x if is_half(x) else x.numpy(force=True)
 
 
+def picklable(x: Array) -> Array:
+    """Return ``x``, or a copy in NumPy if its library cannot pickle it, as dpnp."""
+    try:
+        copy.deepcopy(x)  # uses the same methods as pickle
+    except TypeError:
+        return np.array(to_host(x))
+    return x
+
+
 def current_device(x: Array) -> contextlib.AbstractContextManager[Any]:
     """Make the device of a CuPy array current: CuPy creates arrays there.
 
@@ -449,11 +459,11 @@ def free_bytes(x: Array) -> int | None:
         statistics: dict[str, int] = getattr(device, "memory_stats", dict)() or {}
         limit, used = statistics.get("bytes_limit"), statistics.get("bytes_in_use", 0)
         return None if limit is None else limit - used
-    with contextlib.suppress(ImportError):
+    try:
         import psutil
-
-        return psutil.virtual_memory().available
-    return None
+    except ImportError:
+        return None
+    return psutil.virtual_memory().available
 
 
 @contextlib.contextmanager

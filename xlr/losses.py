@@ -66,6 +66,8 @@ class Curvature(NamedTuple):
 class Loss(Protocol):
     """A loss, pointwise in the rows.
 
+    It is hashable: programs that JAX compiles contain it.
+
     Attributes
     ----------
     n_outputs : int

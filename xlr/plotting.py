@@ -262,10 +262,13 @@ class InfluenceDisplay(Display):
         ImportError
             If matplotlib is not installed.
         """
-        found = results.get_influence()
-        columns = found.hat_matrix_diag, found.resid_studentized, found.cooks_distance
-        leverage, residual, distance = map(arrays.to_host, columns)
-        display = cls(leverage, residual, distance, results.effective_df)
+        influence = results.get_influence()
+        display = cls(
+            arrays.to_host(influence.hat_matrix_diag),
+            arrays.to_host(influence.resid_studentized),
+            arrays.to_host(influence.cooks_distance),
+            results.effective_df,
+        )
         return display.plot(**kwargs)
 
     def _draw(self, ax: Axes, *, n_labels: int = 5, **kwargs: Any) -> None:
@@ -696,9 +699,9 @@ class CalibrationDisplay(_BinaryDisplay):
         groups = []
         for rows in np.array_split(np.argsort(probability, kind="stable"), n_bins):
             count = int(positive[rows].sum())
-            test = stats.binomtest(count, rows.size)
-            interval = test.proportion_ci(1 - alpha, method="wilson")
-            predicted, observed = probability[rows].mean(), test.statistic
+            fitted = stats.binomtest(count, rows.size)
+            interval = fitted.proportion_ci(1 - alpha, method="wilson")
+            predicted, observed = probability[rows].mean(), fitted.statistic
             groups.append((predicted, observed, *interval, rows.size))
         display = cls(*map(np.asarray, zip(*groups)), pos_label=pos_label)
         return display.plot(**kwargs)
@@ -811,9 +814,11 @@ class ThresholdDisplay(_BinaryDisplay):
         """
         positive, probability = _read_predictions(y_true, y_proba, pos_label)
         weights = None if sample_weight is None else arrays.to_host(sample_weight)
-        curves = precision_recall_curve(positive, probability, sample_weight=weights)
-        # The curves end with an entry without threshold: no row is predicted positive.
-        precision, recall, thresholds = (curve[: curves[2].size] for curve in curves)
+        *curves, thresholds = precision_recall_curve(
+            positive, probability, sample_weight=weights
+        )
+        # The last entries are the end of the curve, where no row is predicted positive.
+        precision, recall = (curve[:-1] for curve in curves)
         f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-300)
         display = cls(thresholds, precision, recall, f1, pos_label=pos_label)
         return display.plot(**kwargs)

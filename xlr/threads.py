@@ -41,8 +41,9 @@ def _blas_libraries() -> list[Any]:
 def _set_blas_threads(library: Any, n_threads: int) -> None:
     """Set the threads of a BLAS from any thread of the process.
 
-    From version 3.8 on, threadpoolctl ignores all threads except the first to set them,
-    as long as it lives. The last fit to end, in another one, could not restore them.
+    From version 3.8 on, threadpoolctl obeys only the first thread that sets the number,
+    while that thread lives. A fit that ends last, in another thread, could not restore
+    the number without this private method.
     """
     getattr(library, "_real_set_num_threads", library.set_num_threads)(n_threads)
 

@@ -70,13 +70,14 @@ def test_state_of_a_model_is_numbers_and_arrays(kind):
 
 @pytest.mark.parametrize("kind", list(FITTED))
 def test_model_converted_to_numpy_holds_only_numpy_arrays(kind, place):
-    """Such a model can be pickled and copied, for arrays of any library."""
+    """Both can be pickled and copied, for arrays of any library."""
     model = FITTED[kind](place(X))
     host = model.to_numpy()
     assert is_plain(vars(host))
-    again = copy.deepcopy(pickle.loads(pickle.dumps(host)))
     proba = to_numpy(model.predict_proba(place(X)))
-    np.testing.assert_allclose(again.predict_proba(X), proba, rtol=1e-4, atol=1e-6)
+    for stored in (host, model):
+        again = copy.deepcopy(pickle.loads(pickle.dumps(stored)))
+        np.testing.assert_allclose(again.predict_proba(X), proba, rtol=1e-4, atol=1e-6)
 
 
 def is_plain(value):

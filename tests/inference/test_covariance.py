@@ -138,3 +138,14 @@ def test_constant_column_under_a_penalty_has_no_z_statistic(cov_type):
     terms = results.wald_test_terms().columns
     np.testing.assert_array_equal(np.isnan(terms["chi2"]), [False, False, True])
     assert terms["df constraint"].tolist() == [1, 1, 0]
+
+
+@pytest.mark.parametrize("C", [1.0, np.inf])
+def test_rows_that_the_offset_predicts_with_certainty_are_refused(C):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(60, 3))
+    y = (X[:, 0] + rng.logistic(size=60) > 0).astype(int)
+    offset = 800.0 * (2 * y - 1)
+    model = xlr.LogisticRegression(C=C).fit(X, y, offset=offset)
+    with pytest.raises(ValueError, match="All predictions are certain"):
+        xlr.infer(model, X, y, offset=offset)

@@ -358,7 +358,8 @@ class TrainingData:
         targets: Targets | None = None,
     ) -> TrainingData:
         """Return other data. Passes call the method of this name on each chunk."""
-        chunks = self.chunks and self.chunks.changed(name, *arguments)
+        chunks = self.chunks
+        chunks = None if chunks is None else chunks.changed(name, *arguments)
         return self._with(matrix or self.matrix, targets or self.targets, chunks)
 
     def _with(
@@ -370,7 +371,7 @@ class TrainingData:
         data.matrix, data.targets, data.chunks = matrix, targets, chunks
         data.dtype, data.n_features = matrix.dtype, matrix.shape[1]
         data._slices, data._all_rows, data._padded = {}, None, None
-        if targets is not self.targets:
+        if targets is not self.targets:  # else they share the sums
             data._class_weights = {}
         return data
 

@@ -235,7 +235,7 @@ def with_class_labels(
 class ScoredModel(ClassifierMixin, BaseEstimator):
     """A fitted model for the scorers of scikit-learn, with NumPy results.
 
-    It has the fitted attributes of the model, for scorers that read them.
+    It has the attributes that the fit stored, for scorers that read them.
 
     Parameters
     ----------

@@ -208,6 +208,11 @@ class LinearModel(BaseEstimator):
             results = results[:n_rows, ...]
         return features.returned(results=results)["results"]
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the attributes to pickle, with arrays that can be pickled."""
+        state = super().__getstate__().items()
+        return {k: arrays.picklable(v) if arrays.is_foreign(v) else v for k, v in state}
+
     @property
     def _is_one_vs_rest(self) -> bool:
         """Return whether each class has its own binary model."""
@@ -299,7 +304,7 @@ class LinearModel(BaseEstimator):
         return self
 
     def to_numpy(self) -> Self:
-        """Return a fitted copy with NumPy arrays.
+        """Return a fitted copy whose attributes and parameters are NumPy arrays.
 
         Returns
         -------

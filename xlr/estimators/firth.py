@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -180,11 +180,14 @@ class FirthLogisticRegression(LinearClassifier):
             on_iteration = printing_listener(SOLVER) if self.verbose else None
             problem = firth_problem(dataset, float(self.C))
             _refuse_collinear(problem, features)
-            solver, objective = SOLVERS[SOLVER](), problem.objective
-            options: dict[str, Any] = {"on_iteration": on_iteration}
-            options |= {"tol": float(self.tol), "max_iter": int(self.max_iter)}
-            start = objective.null_parameters()
-            solution = minimise(solver, objective, start, **options)
+            solution = minimise(
+                SOLVERS[SOLVER](),
+                problem.objective,
+                problem.objective.null_parameters(),
+                tol=float(self.tol),
+                max_iter=int(self.max_iter),
+                on_iteration=on_iteration,
+            )
             fitted = {
                 **dataset.attributes,
                 **features.returned(**problem.coefficients(solution.parameters)),

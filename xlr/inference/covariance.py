@@ -58,6 +58,11 @@ def estimate(
         Data at the estimates.
     estimates : Estimates
 
+    Raises
+    ------
+    ValueError
+        If the information is zero, or a variance is lost in rounding errors.
+
     References
     ----------
     White (1982), *Maximum likelihood estimation of misspecified models*; MacKinnon and
@@ -67,6 +72,11 @@ def estimate(
     """
     # 1. The estimates, and the information at the estimates.
     newton = refine(newton)
+    if not newton.information.any():
+        raise ValueError(
+            "All predictions are certain, so that the rows do not determine standard "
+            "errors. Check the offset, or lower C."
+        )
     data, influence = newton.data, newton.influence
     parameter_map, (kept, dropped, weights) = data.parameter_map, newton.aliased
     standardized_params = data.standardized_params + newton.step

@@ -131,7 +131,7 @@ class FittedResults:
         self.llr, self.llr_pvalue = 2 * (self.llf - self.llnull), np.nan
         if not self.is_penalised:
             self.llr_pvalue = float(stats.chi2.sf(self.llr, self.df_model))
-        # Offsets can predict all rows: llnull is then 0.
+        # llnull is 0 if offsets predict all rows.
         self.prsquared = float(1 - np.float64(self.llf) / self.llnull)
         self.deviance = 2 * (estimates.saturated - self.llf)
         self.null_deviance = 2 * (estimates.saturated - self.llnull)

@@ -132,7 +132,7 @@ class FormulaTransformer(  # type: ignore[call-arg]
 
         Parameters
         ----------
-        X : table
+        X : table of pandas, polars, PyArrow or narwhals
             Table with the columns that the formula names.
 
         Returns
@@ -241,7 +241,7 @@ def logit(
     Returns
     -------
     InferenceResults
-        Results whose methods take tables like ``data`` as X.
+        Results whose methods take tables in memory as X.
 
     Raises
     ------
@@ -390,6 +390,7 @@ def _category_codes(columns: Any) -> np.ndarray | None:
     Parameters
     ----------
     columns : sparse CSC array of shape (n_rows, n_levels)
+        formulaic stores no zeros and no duplicates.
     """
     n_rows, n_levels = columns.shape
     is_indicator = (columns.data == 1).all() and columns.getnnz(axis=1).max() < 2

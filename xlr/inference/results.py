@@ -299,8 +299,9 @@ def likelihood_ratio_test(
             raise TypeError(
                 f"{name} must be the results of xlr.infer; got {results!r}."
             )
+        firth = "has Firth's penalty, which depends on the columns"
         for applies, kind, advice in (
-            (results.is_firth, "has Firth's penalty", "Use wald_test"),
+            (results.is_firth, firth, "Use wald_test or profile P-values"),
             (results.is_penalised, "is penalised", "Fit with C=inf"),
             (np.isnan(results.llf), "has class weights", "Fit without class_weight"),
         ):
@@ -322,10 +323,10 @@ def likelihood_ratio_test(
     if not same or df < 1 or statistic < -1e-6 * abs(full.llf):
         raise ValueError(
             "The fits are not nested: full must have all the parameters of restricted "
-            f"and more, on the same rows. It has {full.effective_df:.0f} parameters "
+            f"and more, on the same rows. full has {full.effective_df:.0f} parameters "
             f"against {restricted.effective_df:.0f}, a log-likelihood of "
             f"{full.llf:.6g} against {restricted.llf:.6g}, and {full.nobs:.6g} "
-            f"observations against {restricted.nobs:.6g}."
+            f"observations against {restricted.nobs:.6g}. Pass the smaller fit first."
         )
     if only := [name for name in restricted.names if name not in full.names]:
         warn(

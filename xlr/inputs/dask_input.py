@@ -164,7 +164,7 @@ def _split_in_memory(X: ChunkedMatrix, values: Any, name: str) -> list[Delayed]:
         raise ValueError(
             f"The sizes of the chunks of X are not known, and {name} is in memory. "
             "Pass it as a Dask array or column, or find the sizes: "
-            "X.compute_chunk_sizes(), for a table X.to_dask_array(lengths=True)."
+            "X.compute_chunk_sizes(), or for a table X.to_dask_array(lengths=True)."
         )
     if not arrays.is_foreign(values):
         values = np.asarray(native(values))
@@ -190,9 +190,9 @@ def refuse_sparse_or_masked(chunk: Any) -> None:
     kind = type(chunk)
     if arrays.is_sparse(chunk) or kind.__module__.split(".")[0] == "sparse":
         raise TypeError(
-            f"The chunks of X are sparse, of type {kind.__name__}; they must be dense: "
-            "X.map_blocks(lambda chunk: chunk.toarray()), or chunk.todense(). Or pass "
-            "a scipy.sparse matrix, in memory."
+            f"The chunks of X are sparse, of type {kind.__name__}; they must be dense. "
+            "Convert them with X.map_blocks(lambda chunk: chunk.toarray()), or with "
+            "chunk.todense() in it. Or pass a scipy.sparse matrix, in memory."
         )
     if isinstance(chunk, np.ma.MaskedArray):
         raise TypeError(

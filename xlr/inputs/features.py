@@ -206,7 +206,10 @@ def _read_on_device(
     given, shape = None, tuple(X.shape)
     check_2d(shape)
     if 0 in shape:
-        raise ValueError(f"Found 0 sample(s) or 0 feature(s): X has shape {shape}.")
+        raise ValueError(
+            f"X has shape {shape}, with 0 sample(s) or 0 feature(s): pass at least one "
+            "row and one column."
+        )
     if xp.isdtype(X.dtype, "complex floating"):
         raise ValueError(f"Complex data not supported: X has dtype {X.dtype}.")
     _check_width(estimator, shape[1], reset)

@@ -55,8 +55,9 @@ def read_labels(y: Any, n_samples: int) -> tuple[Array, Array]:
         with arrays.current_device(y):
             classes, codes = _classes_and_codes(y, xp=arrays.namespace(y))
     except TypeError as error:
-        _refuse_missing(arrays.to_host(y).tolist())
-        raise mixed_types(error) from error
+        labels = arrays.to_host(y).tolist()
+        _refuse_missing(labels)
+        raise mixed_types(labels) from error
     host = arrays.to_host(classes)
     if host.dtype == object and any(map(is_missing, host)):
         _refuse_missing(y.tolist())
@@ -98,10 +99,11 @@ def _refuse_matrix(y: Any) -> None:
         )
 
 
-def mixed_types(error: TypeError) -> ValueError:
+def mixed_types(labels: list[Any]) -> ValueError:
     """Return the error for labels that cannot be sorted."""
+    kinds = " and ".join(sorted({type(label).__name__ for label in labels}))
     return ValueError(
-        f"The labels in y cannot be sorted, because they mix types ({error}). Make "
+        f"The labels in y cannot be sorted, because they mix types ({kinds}). Make "
         "them one type, for instance with y.astype(str)."
     )
 
@@ -151,7 +153,7 @@ def _refuse_missing(labels: Any) -> None:
 
 
 def _check_classes(classes: np.ndarray) -> None:
-    if classes.dtype.kind in "OSVc":
+    if classes.dtype.kind in "OSV":
         others = [label for label in classes.tolist() if not isinstance(label, str)]
         if others:
             raise ValueError(
@@ -159,6 +161,8 @@ def _check_classes(classes: np.ndarray) -> None:
                 f"{quoted(others[0])}; labels are strings, whole numbers or booleans. "
                 "Convert them, for instance with y.astype(str) or y.astype(int)."
             )
+    if classes.dtype.kind == "c":
+        raise ValueError(f"Complex data not supported: y has dtype {classes.dtype}.")
     if classes.dtype.kind == "f":
         if not np.isfinite(classes).all():
             raise ValueError(
@@ -178,7 +182,10 @@ def check_n_classes(classes: Array) -> None:
     """Raise ValueError unless there are at least two classes."""
     if classes.shape[0] < 2:
         only = arrays.to_host(classes).tolist()[0]
-        raise ValueError(f"y holds only one class, {quoted(only)}; a fit needs two.")
+        raise ValueError(
+            f"y holds only one class, {quoted(only)}; a fit needs at least two. Pass "
+            "rows of another class, too."
+        )
 
 
 # -- class probabilities ---------------------------------------------------------------

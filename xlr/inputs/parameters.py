@@ -23,7 +23,7 @@ OF_SKLEARN = "liblinear", "sag", "saga"
 
 # Ends of closed intervals.
 MIN_POSITIVE, MAX_FLOAT, INF = 5e-324, float_info.max, float("inf")
-FINITE = MIN_POSITIVE, MAX_FLOAT
+POSITIVE_FINITE = MIN_POSITIVE, MAX_FLOAT
 
 
 class Rule(NamedTuple):
@@ -57,8 +57,8 @@ WHOLE_TYPES, NUMBER_TYPES = (int, Integral), (float, int, Real)
 COUNT = Rule("a whole number from 1 up", WHOLE_TYPES, 1)
 FLAG = Rule("True or False", (bool, np.bool_))
 SHARE = Rule("between 0 and 1", NUMBER_TYPES, MIN_POSITIVE, 1 - float_info.epsilon / 2)
-PENALTY = Rule("a number above 0 (inf for no penalty)", NUMBER_TYPES, MIN_POSITIVE)
-RATIO = Rule("a number from 0 to 1", (*NUMBER_TYPES, bool), 0, 1)
+STRENGTH = Rule("a number above 0 (inf for no penalty)", NUMBER_TYPES, MIN_POSITIVE)
+L1_SHARE = Rule("a number from 0 to 1", (*NUMBER_TYPES, bool), 0, 1)
 THREADS = (
     "None (as many threads as BLAS may use), a number of threads or -1 (all processors)"
 )
@@ -66,13 +66,13 @@ RULES = {
     **dict.fromkeys(("Cs", "n_Cs", "n_resamples"), COUNT),
     **dict.fromkeys(("level", "alpha", "threshold"), SHARE),
     **dict.fromkeys(("fit_intercept", "warm_start", "refit"), FLAG),
-    **dict.fromkeys(("C", "each of Cs"), PENALTY),
-    **dict.fromkeys(("l1_ratio", "each of l1_ratios"), RATIO),
+    **dict.fromkeys(("C", "each of Cs"), STRENGTH),
+    **dict.fromkeys(("l1_ratio", "each of l1_ratios"), L1_SHARE),
     "max_iter": Rule("a whole number from 0 up", WHOLE_TYPES, 0),
     "n_groups": Rule("a whole number from 3 up", WHOLE_TYPES, 3),
-    "tol": Rule("a finite number above 0", NUMBER_TYPES, *FINITE),
+    "tol": Rule("a finite number above 0", NUMBER_TYPES, *POSITIVE_FINITE),
     "learning_rate": Rule(
-        "None or a finite number above 0", (*NUMBER_TYPES, NoneType), *FINITE
+        "None or a finite number above 0", (*NUMBER_TYPES, NoneType), *POSITIVE_FINITE
     ),
     "verbose": Rule("0 (silent) or a whole number above it", (*WHOLE_TYPES, bool), 0),
     "n_jobs": Rule(THREADS, (*WHOLE_TYPES, NoneType, bool)),

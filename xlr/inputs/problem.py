@@ -149,8 +149,8 @@ def read_regularisation(
         unused += ["penalty_factor"] * bool((factor != 1).any() and not removed.any())
         if unused:
             warn(
-                "With C=inf there is no penalty, and the value of "
-                f"{' and '.join(unused)} has no effect. Use a finite C."
+                f"With C=inf there is no penalty: {' and '.join(unused)} cannot have "
+                "an effect. Use a finite C."
             )
         l1_ratio = 0.0
     dtype = features.accumulation_dtype

@@ -151,7 +151,10 @@ def scan_chunks(
     # 2. Classes of all chunks.
     chunk_classes = [each.classes for each in samples if each is not None]
     if not chunk_classes:
-        raise ValueError("Found array with 0 sample(s): all chunks of X are empty.")
+        raise ValueError(
+            "Found array with 0 sample(s): all chunks of X are empty. Pass at least "
+            "one row."
+        )
     classes = _joined_classes(chunk_classes)
     host, totals = arrays.to_host(classes), np.zeros(classes.shape[0])
     # 3. Sizes and totals; targets with codes into all classes; and the sample.
@@ -260,9 +263,10 @@ def _joined_classes(chunk_classes: list[Array]) -> Array:
         return xp.unique_values(xp.concat(chunk_classes))
     try:
         # As objects: NumPy joins numbers and strings to strings.
-        classes = np.unique(np.concatenate([c.astype(object) for c in chunk_classes]))
+        every = np.concatenate([c.astype(object) for c in chunk_classes])
+        classes = np.unique(every)
     except TypeError as error:
-        raise mixed_types(error) from error
+        raise mixed_types(every.tolist()) from error
     return classes.astype(np.result_type(*chunk_classes))
 
 

@@ -194,7 +194,7 @@ def raise_with_columns(X: Any, error: Exception) -> NoReturn:
             "numbers, such as days since a date. Encode categories, for instance with "
             "sklearn.compose.make_column_transformer((OneHotEncoder(), "
             f"[{', '.join(map(quoted, wrong[:3]))}]), remainder='passthrough') in a "
-            "pipeline, or name them in categorical if X is a table."
+            "pipeline, or name them in categorical, for a table."
         ) from error
     if missing := [name for name, content in contents.items() if content == "missing"]:
         raise ValueError(

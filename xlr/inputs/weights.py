@@ -14,9 +14,13 @@ from xlr.inputs.tables import as_real
 from xlr.text import quoted
 
 NOT_FINITE = (
-    "sample_weight contains NaN or infinity, or its sum overflows. Pass finite weights."
+    "sample_weight contains NaN or infinity, or its sum overflows. Pass weights with a "
+    "finite sum."
 )
-OFFSET_ENTRIES = "a number for each row (and class, if there are more than two)."
+OFFSET_ENTRIES = (
+    "a number for each row; with more than two classes, a number for each row and "
+    "class."
+)
 
 
 def read_sample_weight(sample_weight: Any, features: Features) -> Array:

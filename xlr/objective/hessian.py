@@ -45,7 +45,7 @@ class BlockHessian:
         self.rounding = rounding
         self._xp = xp
         diagonal = xp.reshape(xp.linalg.diagonal(blocks), penalty.shape) + penalty
-        self.diagonal = diagonal + xp.astype(diagonal <= 0, diagonal.dtype)
+        self.diagonal = _one_if_flat(diagonal, xp=xp)
 
     def matrices(self, added: Array | None = None) -> Array:
         """Return H + diag(added), positive definite: (n_models n_blocks, q, q).
@@ -64,7 +64,10 @@ class BlockHessian:
         return blocks + identity * xp.reshape(ridge, (-1, 1, q))
 
     def replace(self, models: np.ndarray, others: BlockHessian) -> BlockHessian:
-        """Return the Hessian with other matrices for some models, by their indices."""
+        """Return the Hessian with other matrices of the same rounding for some models.
+
+        ``models`` are their indices.
+        """
         xp, n_models = self._xp, self.blocks.shape[0]
         chosen = np.arange(n_models)
         chosen[models] = n_models + np.arange(models.shape[0])
@@ -138,7 +141,7 @@ class PooledHessian:
         if centres is not None:
             diagonal = xp.concat([diagonal, own], axis=2)
         diagonal = xp.reshape(diagonal, (curvature.shape[0], -1))
-        self.diagonal = diagonal + xp.astype(diagonal <= 0, diagonal.dtype)
+        self.diagonal = _one_if_flat(diagonal, xp=xp)
 
     def select(self, models: np.ndarray) -> PooledHessian:
         """Return the Hessian of some models, by their indices, which may repeat."""
@@ -191,7 +194,7 @@ class DiagonalHessian:
 
     def __init__(self, diagonal: Array, *, xp: Namespace) -> None:
         self._xp = xp
-        self.diagonal = diagonal + xp.astype(diagonal <= 0, diagonal.dtype)
+        self.diagonal = _one_if_flat(diagonal, xp=xp)
 
     def select(self, models: np.ndarray) -> DiagonalHessian:
         """Return the Hessian of some models, by their indices, which may repeat."""
@@ -204,9 +207,13 @@ class DiagonalHessian:
 
 
 # A Hessian H, or an estimate of it: what a Newton step solves with. ``diagonal``, of
-# shape (n_models, n_parameters), has 1 added where H has no curvature (a constant
-# column).
+# shape (n_models, n_parameters), is 1 where H has no curvature (a constant column).
 Hessian = BlockHessian | PooledHessian | DiagonalHessian
+
+
+def _one_if_flat(diagonal: Array, *, xp: Namespace) -> Array:
+    """Return the diagonal of a Hessian, with 1 for parameters without curvature."""
+    return diagonal + xp.astype(diagonal <= 0, diagonal.dtype)
 
 
 def bordered(gram: Array, margin: Array, corner: Array, *, xp: Namespace) -> Array:

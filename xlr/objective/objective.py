@@ -242,7 +242,8 @@ class Objective:
         penalty = self.penalty.take_columns(features, xp=self.xp)
         rms = self.column_rms
         rms = None if rms is None else self.xp.take(rms, features)
-        return self._with(self.data.take_columns(features), penalty, column_rms=rms)
+        data, options = self.data.take_columns(features), {"column_rms": rms}
+        return self._with(data, penalty, scaler=None, **options)
 
     def without_resampling(self) -> tuple[Objective, np.ndarray, np.ndarray] | None:
         """Return the models on all rows that the current models resample.

@@ -124,6 +124,7 @@ class NewtonCG:
             still_free = free * xp.astype(target == w + change, w.dtype)
             change, residual = newton_step(still_free, target - w)
             target = orthant.project_onto_orthant(objective, w, gradient, w + change)
+        # Move along the null space of the softmax if F falls more there.
         shifted, shift_decrease = orthant.best_shift(objective, w)
         is_better = objective.place(state.predicted) < shift_decrease
         target = xp.where(is_better[:, None], shifted, target)
