@@ -51,7 +51,7 @@ def is_foreign(x: Any, name: str = "x") -> bool:
     if is_dask(x):
         raise TypeError(
             "Only LogisticRegression, LogisticRegressionCV, logistic_path and infer "
-            "(and logit for tables) accept collections of Dask, together with an X of "
+            "(and logit for tables) accept Dask collections, together with an X of "
             f"Dask. Otherwise, pass {name}.compute()."
         )
     is_torch_sparse = array_api_compat.is_torch_array(x) and "sparse" in str(x.layout)

@@ -149,8 +149,8 @@ def read_regularisation(
         unused += ["penalty_factor"] * bool((factor != 1).any() and not removed.any())
         if unused:
             warn(
-                f"With C=inf there is no penalty: {' and '.join(unused)} cannot have "
-                "an effect. Use a finite C."
+                f"With C=inf there is no penalty: {' and '.join(unused)} "
+                f"{'has' if len(unused) == 1 else 'have'} no effect. Use a finite C."
             )
         l1_ratio = 0.0
     dtype = features.accumulation_dtype
