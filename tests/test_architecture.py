@@ -29,6 +29,7 @@ LAYERS = {
     "solvers": 4,
     "inputs": 5,
     "plotting": 5,
+    "sklearn_models": 5,
     "datasets": 5,
     "estimators": 6,
     "inference": 7,
@@ -77,6 +78,15 @@ def test_dask_is_named_by_dask_graph_alone():
         words = {s for s in strings if isinstance(s, str) and " " not in s}
         used = {name.split(".")[0] for name in imported(path) | words}
         assert path.name == "dask_graph.py" or not used & {"dask", "distributed"}, path
+
+
+def test_layers_above_inputs_do_not_ask_whether_rows_are_of_dask():
+    for path in MODULES:
+        if part_of(path) in ("estimators", "inference", "plotting"):
+            nodes = ast.walk(ast.parse(path.read_text()))
+            attributes = {n.attr for n in nodes if isinstance(n, ast.Attribute)}
+            used = attributes | {name.rpartition(".")[2] for name in imported(path)}
+            assert not used & {"is_dask", "ChunkedMatrix", "ChunkedData"}, path
 
 
 def test_solvers_import_no_loss():

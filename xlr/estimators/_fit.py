@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import functools
+from collections.abc import Callable, Collection
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,6 @@ from sklearn.exceptions import ConvergenceWarning
 from xlr import arrays
 from xlr.arrays import Array
 from xlr.data import DenseMatrix
-from xlr.estimators._sklearn import Listener
 from xlr.inputs.dataset import Dataset, ModelSpec
 from xlr.inputs.features import Features, read_features
 from xlr.inputs.parameters import (
@@ -34,6 +34,20 @@ from xlr.solvers import (
     minimise_models,
 )
 from xlr.text import warn
+
+try:
+    from sklearn.callback import CallbackSupportMixin, with_callbacks
+except ImportError:  # scikit-learn 1.6 to 1.8
+
+    class CallbackSupportMixin:  # type: ignore[no-redef]
+        """Replacement for scikit-learn's mixin of the same name."""
+
+    def with_callbacks(method: Callable[..., Any]) -> Callable[..., Any]:
+        """Return the method, without callbacks."""
+        return method
+
+
+Listener = Callable[[Record, Array], bool | None]
 
 
 def begin_fit(estimator: Any, X: Any, *others: Any, chunked: bool = True) -> Features:
@@ -376,3 +390,65 @@ def printing_listener(solver: str, on_iteration: Listener | None = None) -> List
         return on_iteration is not None and on_iteration(record, parameters)
 
     return print_record
+
+
+# -- callbacks of scikit-learn ---------------------------------------------------------
+
+
+class FitCallbacks:
+    """Reporter of the fit and its iterations to the callbacks of an estimator.
+
+    Callbacks need scikit-learn 1.9. Without callbacks it does nothing: contexts of
+    iterations would accumulate.
+
+    Parameters
+    ----------
+    estimator : estimator with CallbackSupportMixin
+    X, y : arrays
+    **metadata
+        Other arguments of the fit. The callbacks get those that are not None.
+    """
+
+    def __init__(self, estimator: Any, X: Any, y: Any, **metadata: Any) -> None:
+        self._context = None
+        if getattr(estimator, "_skl_callbacks", None):
+            given = {k: v for k, v in metadata.items() if v is not None}
+            self._data = {"estimator": estimator, "X": X, "y": y, "metadata": given}
+            self._context = estimator._init_callback_context(
+                max_subtasks=estimator.max_iter
+            )
+            self._context.call_on_fit_task_begin(**self._data)
+
+    def listener(
+        self, reconstruct: Callable[..., dict[str, Any]], *arguments: Any
+    ) -> Listener | None:
+        """Return a function to call after each iteration, or None without callbacks.
+
+        The function returns True if a callback requests a stop.
+        ``reconstruct(*arguments, parameters)`` returns the fitted attributes that
+        predictions need; it is called only if a callback needs them.
+        """
+        context: Any = self._context
+        if context is None:
+            return None
+        before: dict[str, Any] = {}
+
+        def report(record: Record, parameters: Array) -> bool:
+            nonlocal before
+            known, stops = functools.partial(reconstruct, *arguments, parameters), False
+            now = {**self._data, "reconstruction_attributes": known}
+            if record.iteration > 0:
+                task = context.subcontext(task_name="iteration")
+                task.call_on_fit_task_begin(**before)
+                stops = task.call_on_fit_task_end(**now)
+            before = now
+            return stops
+
+        return report
+
+    def end(self, attributes: dict[str, Any]) -> None:
+        """Report the end of the fit, with the fitted attributes."""
+        if self._context is not None:
+            self._context.call_on_fit_task_end(
+                **self._data, reconstruction_attributes=lambda: attributes
+            )

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import copy
-import functools
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Self, TypeVar, cast
+from typing import Any, Self
 
 import numpy as np
 from scipy.sparse import csr_array, issparse
@@ -15,12 +14,11 @@ from sklearn.utils.validation import check_is_fitted
 
 from xlr import arrays, numpy_namespace
 from xlr.arrays import Array, Namespace
-from xlr.data import ChunkedMatrix, DenseMatrix, Matrix, padded_size, refuse_non_finite
-from xlr.estimators._sklearn import sklearn_model
+from xlr.data import DenseMatrix, Matrix, padded_size, refuse_non_finite
 from xlr.functions import log_sigmoid, log_softmax, sigmoid_pair, softmax
-from xlr.inputs.dask_input import split_like
 from xlr.inputs.features import Features, read_features
 from xlr.inputs.labels import on_host, refuse_soft_labels
+from xlr.inputs.prediction import chunk_by_chunk, sum_rows
 from xlr.inputs.tables import check_n_rows
 from xlr.inputs.weights import (
     check_offset_columns,
@@ -29,9 +27,8 @@ from xlr.inputs.weights import (
     read_offset,
 )
 from xlr.precision import full_precision
+from xlr.sklearn_models import sklearn_model
 from xlr.text import warn
-
-Method = TypeVar("Method", bound=Callable[..., Any])
 
 
 @arrays.quiet()
@@ -220,22 +217,6 @@ class LinearModel(BaseEstimator):
         is_ovr = getattr(self, "multi_class", "multinomial") == "ovr"
         return bool(getattr(self, "_one_vs_rest", is_ovr and self.coef_.shape[0] > 1))
 
-    def _prepare_chunks(self, X: Any, offset: Any) -> tuple[ChunkedMatrix, Self]:
-        """Return the chunks of X, and a copy of the model that predicts them.
-
-        The copy accepts rows without column names and without offset.
-        """
-        check_is_fitted(self, "coef_")
-        if offset is None:
-            self._warn_of_missing_offset()
-        chunks: ChunkedMatrix = read_features(self, X, reset=False, chunked=True).X
-        model = copy.copy(self)
-        model._has_offset = False
-        if hasattr(model, "feature_names_in_"):
-            model._chunk_names = self.coef_names_
-            del model.feature_names_in_
-        return chunks, model
-
     def _warn_of_missing_offset(self) -> None:
         """Warn once if the fit had an offset, which this prediction lacks."""
         if self._has_offset and not self._warned_of_offset:
@@ -364,44 +345,6 @@ class LinearModel(BaseEstimator):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
-
-
-def chunk_by_chunk(method: Method) -> Method:
-    """Extend a predictor to Dask arrays and tables, with lazy results."""
-
-    @functools.wraps(method)
-    def predict(self: Any, X: Array, offset: Any = None) -> Array:
-        given = () if offset is None else (offset,)
-        if isinstance(X, np.ndarray) or not arrays.is_dask(X):
-            # Fits in other threads replace all attributes at once (set_fitted), and do
-            # not change this copy.
-            model = object.__new__(type(self))
-            model.__dict__ = self.__dict__
-            with arrays.current_device(X):
-                return method(model, X, *given)
-        chunks, model = self._prepare_chunks(X, offset)
-        # The result for a row has the shape and the dtype of all results.
-        answer = method(model, chunks.like)
-        return chunks.map(
-            partial(_of_chunk, method, model, answer[:0, ...]),
-            split_like(chunks, offset, "offset"),
-            like=answer,
-            name=method.__name__.replace("_", "-"),
-        )
-
-    return cast(Method, predict)
-
-
-def _of_chunk(
-    method: Callable[..., Array],
-    model: LinearModel,
-    empty: Array,
-    X: Array,
-    offset: Any,
-) -> Array:
-    if X.shape[0] == 0:
-        return empty
-    return method(model, X) if offset is None else method(model, X, offset)
 
 
 class LinearClassifier(ClassifierMixin, LinearModel):
@@ -535,13 +478,7 @@ class LinearClassifier(ClassifierMixin, LinearModel):
         """
         refuse_soft_labels(y)
         given = {"y": y, "sample_weight": sample_weight, "offset": offset}
-        if arrays.is_dask(X):
-            chunks, model = self._prepare_chunks(X, offset)
-            values = (split_like(chunks, v, name) for name, v in given.items())
-            score = partial(_right_weight, model)
-            right, total = chunks.map_reduce(score, chunks.tasks, *values, name="score")
-        else:
-            right, total = _right_weight(self, X, **given)
+        right, total = sum_rows(_right_weight, self, X, given)
         if not total > 0:
             raise ValueError(
                 "There is nothing to score: X has no rows, or their weights are zero."

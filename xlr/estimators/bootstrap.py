@@ -11,8 +11,8 @@ from sklearn.utils import check_random_state
 
 from xlr import arrays
 from xlr.arrays import Array
+from xlr.estimators._cross_validation import fit_resamples
 from xlr.estimators._fit import begin_fit
-from xlr.estimators._resamples import fit_resamples
 from xlr.estimators.logistic_regression import LogisticRegression
 from xlr.inputs.dataset import read_dataset
 from xlr.inputs.parameters import check_parameters

@@ -6,16 +6,18 @@ from dataclasses import dataclass
 from typing import Any, Literal, Self
 
 from xlr.arrays import Array
-from xlr.estimators._fit import Fitting, begin_fit, set_fitted
-from xlr.estimators._sklearn import (
+from xlr.estimators._fit import (
     CallbackSupportMixin,
     FitCallbacks,
-    from_sklearn,
+    Fitting,
+    begin_fit,
+    set_fitted,
     with_callbacks,
 )
 from xlr.estimators.base import LinearClassifier
 from xlr.inputs.dataset import read_dataset
 from xlr.inputs.weights import finite_intercepts, read_start
+from xlr.sklearn_models import from_sklearn
 from xlr.threads import thread_pool
 
 

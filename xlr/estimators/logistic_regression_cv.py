@@ -23,24 +23,28 @@ from xlr.arrays import Array
 from xlr.estimators._cross_validation import (
     ScoredModel,
     best_models,
+    count_rows,
+    fit_resamples,
     held_out_likelihood,
     held_out_scores,
     mean_over_folds,
     read_folds,
     with_class_labels,
 )
-from xlr.estimators._fit import Fitting, begin_fit, set_fitted
-from xlr.estimators._resamples import count_rows, fit_resamples
-from xlr.estimators._sklearn import (
+from xlr.estimators._fit import (
     CallbackSupportMixin,
     FitCallbacks,
-    from_sklearn,
+    Fitting,
+    begin_fit,
+    set_fitted,
     with_callbacks,
 )
 from xlr.estimators.base import LinearClassifier
 from xlr.inputs.dataset import LabelledDataset, read_dataset
 from xlr.inputs.labels import on_host, refuse_soft_labels
+from xlr.inputs.prediction import rows_of_scorer
 from xlr.inputs.weights import finite_intercepts
+from xlr.sklearn_models import from_sklearn
 from xlr.text import listed, warn
 from xlr.threads import thread_pool
 
@@ -377,7 +381,7 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
         logits = self.decision_function(X, offset)
         given = on_host({"y_true": y, "logits": logits, **metadata})
         logits = given.pop("logits")
-        rows = np.arange(len(logits))[:, None] if arrays.is_dask(X) else X
+        rows = rows_of_scorer(X, len(logits))
         model = ScoredModel(self, rows, logits)
         return float(scorer(model, rows, given.pop("y_true"), **given))
 

@@ -11,9 +11,15 @@ from sklearn.base import ClassifierMixin
 from xlr import arrays
 from xlr.arrays import Array, Namespace
 from xlr.data import Targets, TrainingData
-from xlr.estimators._fit import Fitting, begin_fit, set_fitted
-from xlr.estimators._sklearn import CallbackSupportMixin, FitCallbacks, with_callbacks
-from xlr.estimators.base import LinearModel, chunk_by_chunk
+from xlr.estimators._fit import (
+    CallbackSupportMixin,
+    FitCallbacks,
+    Fitting,
+    begin_fit,
+    set_fitted,
+    with_callbacks,
+)
+from xlr.estimators.base import LinearModel
 from xlr.functions import log_sigmoid, sigmoid
 from xlr.inputs.dataset import (
     ALWAYS,
@@ -25,6 +31,7 @@ from xlr.inputs.dataset import (
 )
 from xlr.inputs.features import Features
 from xlr.inputs.labels import read_entries, read_indicators
+from xlr.inputs.prediction import chunk_by_chunk
 from xlr.inputs.weights import balanced_factors, class_factors, read_sample_weight
 from xlr.losses import LogisticLoss, Loss, SoftmaxLoss
 from xlr.text import warn

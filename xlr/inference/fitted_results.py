@@ -51,14 +51,6 @@ class ChiSquaredTest(NamedTuple):
         return cls.of(statistic if statistic.ndim else float(statistic), df)
 
 
-def check_in_memory(name: str, rows: Any) -> None:
-    """Raise TypeError for rows of Dask."""
-    if arrays.is_dask(rows):
-        raise TypeError(
-            f"{name} needs rows in memory. Those of Dask are not: pass X.compute()."
-        )
-
-
 def check_finite(name: str, *numbers: np.ndarray) -> None:
     """Raise ValueError for NaN or infinity."""
     if not all(np.isfinite(part).all() for part in numbers):

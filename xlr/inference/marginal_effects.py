@@ -11,11 +11,12 @@ from xlr import arrays
 from xlr.arrays import Array, Namespace
 from xlr.data import Block, DenseMatrix, Targets, TrainingData
 from xlr.functions import log_sigmoid, log_softmax, sigmoid, softmax
-from xlr.inference.fitted_results import FittedResults, check_finite, check_in_memory
+from xlr.inference.fitted_results import FittedResults, check_finite
 from xlr.inference.table import Table, wald_columns
 from xlr.inputs.dataset import loss_of
 from xlr.inputs.features import read_features
 from xlr.inputs.parameters import check_option
+from xlr.inputs.prediction import check_in_memory
 from xlr.losses import Loss
 from xlr.objective.passes import logits
 from xlr.text import printable

@@ -17,8 +17,9 @@ from xlr.data import Block
 from xlr.functions import log_sigmoid, log_softmax, sigmoid, softmax
 from xlr.inference.covariance import square_root
 from xlr.inference.fitted_data import FittedData
-from xlr.inference.fitted_results import ChiSquaredTest, FittedResults, check_in_memory
+from xlr.inference.fitted_results import ChiSquaredTest, FittedResults
 from xlr.inputs.parameters import check_option, check_parameters
+from xlr.inputs.prediction import check_in_memory
 from xlr.losses import Loss
 from xlr.objective import passes
 from xlr.precision import full_precision
