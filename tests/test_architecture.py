@@ -80,9 +80,11 @@ def test_dask_is_named_by_dask_graph_alone():
         assert path.name == "dask_graph.py" or not used & {"dask", "distributed"}, path
 
 
-def test_layers_above_inputs_do_not_ask_whether_rows_are_of_dask():
+def test_layers_above_inputs_know_neither_dask_nor_a_table_library():
     for path in MODULES:
         if part_of(path) in ("estimators", "inference", "plotting"):
+            roots = {name.split(".")[0] for name in imported(path)}
+            assert not roots & {"narwhals", "pandas"}, path
             nodes = ast.walk(ast.parse(path.read_text()))
             attributes = {n.attr for n in nodes if isinstance(n, ast.Attribute)}
             used = attributes | {name.rpartition(".")[2] for name in imported(path)}

@@ -28,10 +28,10 @@ if TYPE_CHECKING:
         InferenceResults,
         LikelihoodRatioTest,
         likelihood_ratio_test,
-        logit,
         summary_col,
     )
     from xlr.inference.infer import infer
+    from xlr.inference.logit import logit
 
 __all__ = [
     "BootstrapResult",

@@ -1,4 +1,4 @@
-"""Formulas as in R: designs from tables, and models with inference in one call."""
+"""Formulas as in R: design matrices from tables."""
 
 from __future__ import annotations
 
@@ -15,16 +15,9 @@ import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from xlr import arrays
 from xlr.data import CategoricalMatrix, SplitMatrix
-from xlr.estimators import LogisticRegression
-from xlr.inference.fitted_data import first_class
-from xlr.inference.infer import infer
-from xlr.inference.results import InferenceResults
 from xlr.inputs.categories import table_levels
-from xlr.inputs.dask_input import load_columns
-from xlr.inputs.labels import on_host
-from xlr.inputs.tables import accept, as_real, is_table, native
+from xlr.inputs.tables import accept, is_table, native
 from xlr.text import listed, printable, quoted
 
 # Share of non-zero entries up to which adjacent terms of numbers are a sparse matrix.
@@ -104,7 +97,7 @@ class FormulaTransformer(  # type: ignore[call-arg]
 
     def fit_transform(self, X: Any, y: Any = None) -> Any:
         """Fit to a table and return its design: see ``fit`` and ``transform``."""
-        formula = _parse_formula(self.formula)
+        formula = parse_formula(self.formula)
         if hasattr(formula, "lhs"):
             raise ValueError(
                 f"formula={quoted(self.formula)} has a left-hand side. Leave it "
@@ -209,93 +202,8 @@ class FormulaTransformer(  # type: ignore[call-arg]
         return self.transform(X)
 
 
-def logit(
-    formula: str,
-    data: Any,
-    weights: Any = None,
-    offset: Any = None,
-    cov_type: Any = "nonrobust",
-    groups: Any = None,
-    *,
-    keep_data: bool = False,
-) -> InferenceResults:
-    """Fit a logistic regression to a table; compute standard errors and tests.
-
-    The fit has no penalty, as in R's ``glm`` and statsmodels' ``logit``.
-
-    Parameters
-    ----------
-    formula : str
-        As in R: ``"low ~ age + C(race)"``. The left-hand side names a column of labels.
-    data : table of pandas, polars, PyArrow, narwhals or Dask
-        The columns of a Dask table that the arguments name are loaded into memory. For
-        larger tables, see ``categorical`` of :class:`LogisticRegression`.
-    weights, offset, groups : str or array of shape (n_samples,), default=None
-        Names of columns of the table, or their values; see :func:`infer`. The offset
-        belongs to the log-odds that ``params`` describe, as in R.
-    cov_type : str, default='nonrobust'
-        As in :func:`infer`.
-    keep_data : bool, default=False
-        As in :func:`infer`.
-
-    Returns
-    -------
-    InferenceResults
-        Results whose methods take tables in memory as X.
-
-    Raises
-    ------
-    ImportError
-        If formulaic is not installed.
-    TypeError, ValueError
-        If the table lacks a column or has missing values in one, or the formula cannot
-        be read.
-
-    Warns
-    -----
-    ConvergenceWarning
-        If the fit did not converge, or there is no finite estimate.
-
-    Examples
-    --------
-    >>> import pandas as pd
-    >>> import xlr
-    >>> table = pd.DataFrame(
-    ...     {"passed": [0, 0, 1, 0, 1, 1], "hours": [1, 2, 2, 3, 3, 4]}
-    ... )
-    >>> xlr.logit("passed ~ hours", table).params.round(3)
-    array([-3.466,  1.386])
-    """
-    parsed = _parse_formula(formula)
-    if not hasattr(parsed, "lhs"):
-        raise ValueError(
-            f"formula={quoted(formula)} has no left-hand side. Write 'label ~ columns'."
-        )
-    label, _, columns = formula.partition("~")
-    label = label.strip().strip("`")
-    rows = {"weights": weights, "offset": offset, "groups": groups}
-    named = {label, *(name for name in rows.values() if isinstance(name, str))}
-    data = load_columns(data, named | _names(parsed.rhs))
-    design = FormulaTransformer(columns.strip())
-    X = design.fit_transform(data)
-    y = _read_column(data, label, "The left-hand side")
-    for name, values in rows.items():
-        if isinstance(values, str):
-            rows[name] = _read_column(data, values, name)
-    weights, offset, groups = on_host(rows).values()
-    model = LogisticRegression(C=np.inf, fit_intercept=design.has_intercept_)
-    model.fit(X, y, sample_weight=weights, offset=offset)
-    classes = arrays.to_host(model.classes_).tolist()
-    # The fit adds the offset to the log-odds of the second class.
-    if offset is not None and first_class(y, classes) == classes[1] and not classes[2:]:
-        offset = 0.0 - as_real(offset, "offset")
-        model.fit(X, y, sample_weight=weights, offset=offset)
-    model._encoder = design  # the results then read tables
-    options = {"cov_type": cov_type, "groups": groups, "keep_data": keep_data}
-    return infer(model, X, y, weights, offset=offset, **options)
-
-
-def _parse_formula(formula: str) -> Any:
+def parse_formula(formula: str) -> Any:
+    """Return formulaic's parsed formula; raise ValueError if it cannot be read."""
     try:
         from formulaic import Formula
         from formulaic.errors import FormulaicError
@@ -324,7 +232,7 @@ def _sentence(error: Exception) -> str:
     return printable(re.split(r"\n|(?<=[.}]) (?=[A-Z])", str(error))[0], 300)
 
 
-def _names(spec: Any) -> set[str]:
+def names_in(spec: Any) -> set[str]:
     """Return the names and strings in a formula, except names of called functions."""
     name = r"`([^`]*)`|\"([^\"]*)\"|'([^']*)'|(?<![\w.])([^\W\d]\w*)\b(?!\s*\()"
     return set(itertools.chain(*re.findall(name, _code(spec))))
@@ -343,7 +251,7 @@ def _model_matrix(spec: Any, X: Any) -> Any:
     import pandas as pd
     from formulaic.errors import DataMismatchWarning
 
-    from xlr.inference.materializer import TableMaterializer
+    from xlr.inputs.materializer import TableMaterializer
 
     X = accept("X", X)
     if not is_table(X):
@@ -351,7 +259,7 @@ def _model_matrix(spec: Any, X: Any) -> Any:
         raise TypeError(f"A formula reads the columns of a table; got {name}.")
     if not len(X):
         raise ValueError("The table has no rows. Pass at least one.")
-    table, names = {}, _names(spec)
+    table, names = {}, names_in(spec)
     for column in nw.from_native(X).iter_columns():
         if str(column.name) in names:
             if column.dtype == nw.Categorical and table_levels(column) is None:
@@ -401,7 +309,7 @@ def _category_codes(columns: Any) -> np.ndarray | None:
     return codes
 
 
-def _read_column(data: Any, name: str, role: str) -> Any:
+def read_column(data: Any, name: str, role: str) -> Any:
     """Return a column of a table in its own library."""
     columns = _column_names(data)
     if name not in columns:
