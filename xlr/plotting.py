@@ -1,5 +1,7 @@
 """Plots of fits and predictions, as scikit-learn's displays.
 
+``CalibrationDisplay`` is scikit-learn's own.
+
 ``from_estimator`` (``from_predictions``, ``from_path``, ``from_results``) computes the
 curves and draws them; ``plot`` draws them again. Displays hold NumPy arrays.
 """
@@ -8,12 +10,12 @@ from __future__ import annotations
 
 import itertools
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
-from scipy import stats
+from sklearn.calibration import CalibrationDisplay
 from sklearn.metrics import precision_recall_curve
 from sklearn.utils import check_consistent_length, column_or_1d
 from sklearn.utils._optional_dependencies import check_matplotlib_support
@@ -526,202 +528,8 @@ class CVScoresDisplay(Display):
         ax.legend()
 
 
-class _BinaryDisplay(Display):
-    """Base class of displays of the predicted probabilities of one class of two."""
-
-    from_predictions: ClassVar[Callable[..., Any]]
-
-    @classmethod
-    def from_estimator(
-        cls, estimator: Any, X: Array, y: Array, *, pos_label: Any = None, **kwargs: Any
-    ) -> Self:
-        """Predict with an estimator, and draw the display of its probabilities.
-
-        Parameters
-        ----------
-        estimator : fitted classifier of two classes
-            With ``predict_proba``; pipelines too.
-        X : array of shape (n_samples, n_features)
-            Of any library and device that the estimator takes.
-        y : array of shape (n_samples,)
-            True labels.
-        pos_label : label, default=None
-            The positive class; None for ``classes_[1]``.
-        **kwargs
-            As in ``from_predictions``.
-
-        Returns
-        -------
-        display
-
-        Raises
-        ------
-        ValueError
-            If there are not two classes, ``pos_label`` is not one of them, or
-            ``from_predictions`` raises it.
-        ImportError
-            If matplotlib is not installed.
-        """
-        check_is_fitted(estimator)
-        classes = arrays.to_host(estimator.classes_).tolist()
-        if len(classes) != 2:
-            raise ValueError(
-                f"{cls.__name__} draws two classes; the estimator has {len(classes)}. "
-                "Pass one column of predict_proba and y == label to from_predictions."
-            )
-        pos_label = classes[1] if pos_label is None else pos_label
-        if pos_label not in classes:
-            raise ValueError(
-                f"pos_label={quoted(pos_label)} is not a class: {quoted(classes)}."
-            )
-        probability = estimator.predict_proba(X)[:, classes.index(pos_label)]
-        return cls.from_predictions(y, probability, pos_label=pos_label, **kwargs)
-
-
-def _read_predictions(
-    y_true: Any, y_proba: Any, pos_label: Any
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return which labels are the positive class, and its probabilities."""
-    labels = column_or_1d(arrays.to_host(y_true))
-    probability = column_or_1d(arrays.to_host(y_proba))
-    check_consistent_length(labels, probability)
-    positive = labels == pos_label
-    if not positive.any():
-        raise ValueError(
-            f"No label in y_true is pos_label={quoted(pos_label)}. Pass one of its "
-            f"labels: {listed(list(dict.fromkeys(labels.tolist())))}."
-        )
-    if not ((probability >= 0) & (probability <= 1)).all():
-        raise ValueError(
-            f"y_proba has values from {np.nanmin(probability):.3g} to "
-            f"{np.nanmax(probability):.3g}, or NaN, expected 0 to 1. Pass a column of "
-            "predict_proba."
-        )
-    return positive, probability
-
-
 @dataclass(eq=False, repr=False)
-class CalibrationDisplay(_BinaryDisplay):
-    """Observed shares against predicted probabilities, with intervals.
-
-    Rows are grouped by their probability, in groups of about the same size. Each group
-    has a Wilson interval for the share of the positive class. Use
-    :meth:`from_estimator` or :meth:`from_predictions`.
-
-    Parameters
-    ----------
-    predicted, observed : ndarray of shape (n_groups,)
-        Mean probability and share of the positive class.
-    lower, upper : ndarray of shape (n_groups,)
-        Ends of the intervals.
-    counts : ndarray of shape (n_groups,)
-        Number of rows.
-    pos_label : label, default=1
-
-    Attributes
-    ----------
-    ax_ : matplotlib Axes
-    figure_ : matplotlib Figure
-    errorbar_ : matplotlib ErrorbarContainer
-
-    References
-    ----------
-    Wilson (1927), *Probable inference, the law of succession, and statistical
-    inference*; Brown, Cai and DasGupta (2001), *Interval estimation for a binomial
-    proportion*.
-
-    Examples
-    --------
-    >>> from sklearn.datasets import load_breast_cancer
-    >>> import xlr
-    >>> from xlr.plotting import CalibrationDisplay
-    >>> X, y = load_breast_cancer(return_X_y=True)
-    >>> model = xlr.LogisticRegression().fit(X, y)
-    >>> display = CalibrationDisplay.from_estimator(model, X, y, n_bins=4)
-    >>> display.counts
-    array([143, 142, 142, 142])
-    """
-
-    predicted: np.ndarray
-    observed: np.ndarray
-    lower: np.ndarray
-    upper: np.ndarray
-    counts: np.ndarray
-    _: KW_ONLY
-    pos_label: Any = 1
-
-    @classmethod
-    def from_predictions(
-        cls,
-        y_true: Array,
-        y_proba: Array,
-        *,
-        pos_label: Any = 1,
-        n_bins: int = 10,
-        alpha: float = 0.05,
-        **kwargs: Any,
-    ) -> Self:
-        """Draw observed shares of a class against predicted probabilities.
-
-        Parameters
-        ----------
-        y_true : array of shape (n_samples,)
-            True labels.
-        y_proba : array of shape (n_samples,)
-            Probabilities of ``pos_label``.
-        pos_label : label, default=1
-            The positive class.
-        n_bins : int, default=10
-            Number of groups.
-        alpha : float, default=0.05
-            One minus the level of the intervals.
-        **kwargs
-            For :meth:`plot`: ``ax``, and arguments of matplotlib's ``errorbar``.
-
-        Returns
-        -------
-        CalibrationDisplay
-
-        Raises
-        ------
-        ValueError
-            If there are fewer rows than groups, no label is ``pos_label``, or a
-            probability is not from 0 to 1.
-        ImportError
-            If matplotlib is not installed.
-        """
-        positive, probability = _read_predictions(y_true, y_proba, pos_label)
-        if not 1 <= n_bins <= positive.size:
-            raise ValueError(
-                f"n_bins must be from 1 to the number of rows, {positive.size}; got "
-                f"{n_bins!r}."
-            )
-        groups = []
-        for rows in np.array_split(np.argsort(probability, kind="stable"), n_bins):
-            count = int(positive[rows].sum())
-            fitted = stats.binomtest(count, rows.size)
-            interval = fitted.proportion_ci(1 - alpha, method="wilson")
-            predicted, observed = probability[rows].mean(), fitted.statistic
-            groups.append((predicted, observed, *interval, rows.size))
-        display = cls(*map(np.asarray, zip(*groups)), pos_label=pos_label)
-        return display.plot(**kwargs)
-
-    def _draw(self, ax: Axes, **kwargs: Any) -> None:
-        ax.plot([0, 1], [0, 1], color="0.6", linestyle=":", label="as predicted")
-        # Rounding can put an end of the interval beyond the share itself.
-        reach = np.maximum(0, [self.observed - self.lower, self.upper - self.observed])
-        options = {"fmt": "o", "capsize": 3, "label": "observed, Wilson interval"}
-        self.errorbar_ = ax.errorbar(
-            self.predicted, self.observed, yerr=reach, **{**options, **kwargs}
-        )
-        label, limits = printable(self.pos_label), (-0.02, 1.02)
-        ax.set(xlabel=f"predicted probability of {label}", xlim=limits)
-        ax.set(ylabel=f"observed share of {label}", ylim=limits, aspect="equal")
-        ax.legend(loc="upper left")
-
-
-@dataclass(eq=False, repr=False)
-class ThresholdDisplay(_BinaryDisplay):
+class ThresholdDisplay(Display):
     """Precision, recall and F1 against the decision threshold, with the best F1 marked.
 
     With TP, FP and FN the (weighted) counts of true positives, false positives and
@@ -777,6 +585,53 @@ class ThresholdDisplay(_BinaryDisplay):
         self.best_f1 = float(self.f1[best])
 
     @classmethod
+    def from_estimator(
+        cls, estimator: Any, X: Array, y: Array, *, pos_label: Any = None, **kwargs: Any
+    ) -> Self:
+        """Predict with an estimator, and draw the display of its probabilities.
+
+        Parameters
+        ----------
+        estimator : fitted classifier of two classes
+            With ``predict_proba``; pipelines too.
+        X : array of shape (n_samples, n_features)
+            Of any library and device that the estimator takes.
+        y : array of shape (n_samples,)
+            True labels.
+        pos_label : label, default=None
+            The positive class; None for ``classes_[1]``.
+        **kwargs
+            As in ``from_predictions``.
+
+        Returns
+        -------
+        ThresholdDisplay
+
+        Raises
+        ------
+        ValueError
+            If there are not two classes, ``pos_label`` is not one of them, or
+            ``from_predictions`` raises it.
+        ImportError
+            If matplotlib is not installed.
+        """
+        check_is_fitted(estimator)
+        classes = arrays.to_host(estimator.classes_).tolist()
+        if len(classes) != 2:
+            raise ValueError(
+                "ThresholdDisplay draws two classes; the estimator has "
+                f"{len(classes)}. Pass one column of predict_proba and y == label to "
+                "from_predictions."
+            )
+        pos_label = classes[1] if pos_label is None else pos_label
+        if pos_label not in classes:
+            raise ValueError(
+                f"pos_label={quoted(pos_label)} is not a class: {quoted(classes)}."
+            )
+        probability = estimator.predict_proba(X)[:, classes.index(pos_label)]
+        return cls.from_predictions(y, probability, pos_label=pos_label, **kwargs)
+
+    @classmethod
     def from_predictions(
         cls,
         y_true: Array,
@@ -812,7 +667,21 @@ class ThresholdDisplay(_BinaryDisplay):
         ImportError
             If matplotlib is not installed.
         """
-        positive, probability = _read_predictions(y_true, y_proba, pos_label)
+        labels = column_or_1d(arrays.to_host(y_true))
+        probability = column_or_1d(arrays.to_host(y_proba))
+        check_consistent_length(labels, probability)
+        positive = labels == pos_label
+        if not positive.any():
+            raise ValueError(
+                f"No label in y_true is pos_label={quoted(pos_label)}. Pass one of its "
+                f"labels: {listed(list(dict.fromkeys(labels.tolist())))}."
+            )
+        if not ((probability >= 0) & (probability <= 1)).all():
+            raise ValueError(
+                f"y_proba has values from {np.nanmin(probability):.3g} to "
+                f"{np.nanmax(probability):.3g}, or NaN, expected 0 to 1. Pass a column "
+                "of predict_proba."
+            )
         weights = None if sample_weight is None else arrays.to_host(sample_weight)
         *curves, thresholds = precision_recall_curve(
             positive, probability, sample_weight=weights
