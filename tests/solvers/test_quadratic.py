@@ -9,8 +9,8 @@ import pytest
 from scipy.optimize import minimize
 
 from xlr.penalties import NonSmooth
-from xlr.solvers.projected_newton import minimise_quadratic
 from xlr.solvers.quadratic import Quadratic
+from xlr.solvers.quadratic_subproblem import minimise_quadratic
 
 
 class Problem(NamedTuple):
@@ -157,7 +157,7 @@ def test_quadratic_minimum_after_bfgs_corrections_of_the_matrix(seed, q):
         step = rng.normal(size=q) / np.sqrt(np.diag(matrix))
         change = matrix @ step * rng.uniform(0.8, 1.25)
         product = matrix @ step
-        quadratic.correct(step, change)
+        quadratic.bfgs_update(step, change)
         matrix = matrix + np.outer(change, change) / (step @ change)
         matrix -= np.outer(product, product) / (step @ product)
         moved = problem.gradient * (1 + 0.2 * rng.normal(size=q))

@@ -29,7 +29,7 @@ from xlr.solvers import (
     Solution,
     Solver,
     Status,
-    choose,
+    choose_solver,
     minimise,
     minimise_models,
 )
@@ -176,7 +176,7 @@ class Fitting:
             matrix, costs = data.matrix, None
             if not isinstance(matrix, DenseMatrix):
                 costs = matrix.product_cost, matrix.gram_cost
-            name = choose(
+            name = choose_solver(
                 data.n_samples,
                 data.n_features,
                 spec.loss.n_outputs,

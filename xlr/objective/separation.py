@@ -170,19 +170,19 @@ def find_separation(
         # converts the gradient of all rows to the mean over the sample.
         sample = objective.sample(size, 0)
         share = arrays.to_host(sample.total_weight / objective.total_weight)
-        if _has_optimum(sample, parameters, gradient / share, cone, is_sample=True):
+        if _certified(sample, parameters, gradient / share, cone, is_sample=True):
             return None
     if exact is not None:
         objective = exact()
         at = objective.value_and_gradient(parameters)
         gradient = arrays.to_host(at.gradient)[0].astype(np.float64)
-    if certify and _has_optimum(objective, parameters, gradient, cone, is_sample=False):
+    if certify and _certified(objective, parameters, gradient, cone, is_sample=False):
         return None
     # 2. Linear programs, if there is no certificate.
     return _separating_direction(objective, parameters, cone)
 
 
-def _has_optimum(
+def _certified(
     objective: Objective,
     parameters: Array,
     gradient: np.ndarray,

@@ -6,7 +6,7 @@ A solver calls the methods of the objective. It reads no entry of X or y.
 from __future__ import annotations
 
 from xlr.solvers.active_set import ActiveSet
-from xlr.solvers.choose import choose
+from xlr.solvers.choose import choose_solver
 from xlr.solvers.gradient_descent import GradientDescent
 from xlr.solvers.lbfgs import LBFGS
 from xlr.solvers.loop import Record, Solution, Solver, Start, minimise

@@ -39,7 +39,7 @@ MAX_CHUNKED_PARAMETERS = 2048
 MAX_DENSE_PARAMETERS = 256
 
 
-def choose(
+def choose_solver(
     n_samples: int,
     n_features: int,
     n_outputs: int,

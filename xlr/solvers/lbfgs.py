@@ -104,7 +104,7 @@ class LBFGS:
         w, at = state.parameters, state.at
         step = -objective.place(state.step_size)[:, None] * _solve(objective, state)
         trial = try_step(objective, at.gradient, w + step, step)
-        accept = trial.is_acceptable(last, objective.value_rounding)
+        accept = trial.meets_armijo(last, objective.value_rounding)
         # 3. A shorter step after a rejection.
         shorter = state.step_size * shortened(trial, last)
         size = np.where(accept, 1.0, shorter)

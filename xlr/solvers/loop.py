@@ -219,7 +219,7 @@ def minimise(
             if np.count_nonzero(running.optimality <= tol):
                 decrease = _decrease(solver, batch.objective, state, last_parameters)
                 rule.decrease[batch.running] = decrease
-            if rule.ends(iteration, now, stopped):
+            if rule.update(iteration, now, stopped):
                 break
             if not rule.running.all():
                 state = batch.without_ended(rule.running[batch.running], state)

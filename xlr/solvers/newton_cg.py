@@ -134,7 +134,7 @@ class NewtonCG:
         damped = xp.vecdot(state.scale * change, change)
         trial = try_step(objective, gradient, target, change, residual, damped)
         residual, damped = trial.scalars
-        accept = trial.is_acceptable(last, rounding) & (trial.now.step_norm > 0)
+        accept = trial.meets_armijo(last, rounding) & (trial.now.step_norm > 0)
         # 4. Damping, from the decrease of F and of its quadratic model.
         predicted = 0.5 * (last.damping * damped - trial.derivative_before)
         # 5. The next decrease is this one times the square of the relative error of the

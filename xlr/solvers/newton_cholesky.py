@@ -140,7 +140,7 @@ class NewtonCholesky:
         searches = (state.n_searches > 0) & (last.optimality > MIN_SEARCHED_OPTIMALITY)
         searches &= is_fresh & (last.damping == 0)
         # 3. The step is accepted if F decreases sufficiently (Armijo).
-        accept = trial.is_acceptable(last, objective.value_rounding)
+        accept = trial.meets_armijo(last, objective.value_rounding)
         if np.count_nonzero(searches):
             size = newton_step_size(trial.derivative_before, trial.derivative_after)
             searches &= (size > 0) & (abs(size - 1) >= UNIT_SIZE_TOLERANCE)
@@ -148,7 +148,7 @@ class NewtonCholesky:
                 step = objective.place(np.where(searches, size, 1.0))[:, None] * step
                 # The damping of the models that search is zero.
                 sized = try_step(objective, at.gradient, w + step, step, *damped)
-                accept_sized = sized.is_acceptable(last, objective.value_rounding)
+                accept_sized = sized.meets_armijo(last, objective.value_rounding)
                 if accept_sized.all():
                     trial, accept = sized, accept_sized
         # 4. Damping, from the decrease of F and of its quadratic model: half of

@@ -12,8 +12,8 @@ from xlr.arrays import Array
 from xlr.objective import BlockHessian, Evaluation, Objective
 from xlr.penalties import NonSmooth
 from xlr.solvers.loop import Start
-from xlr.solvers.projected_newton import minimise_quadratic
 from xlr.solvers.quadratic import Quadratic
+from xlr.solvers.quadratic_subproblem import minimise_quadratic
 from xlr.solvers.steps import (
     SUFFICIENT_DECREASE,
     Diagnostics,
@@ -125,7 +125,7 @@ class ProximalNewton:
         # 4. BFGS correction of the Hessian.
         steps, changes = (after - before for after, before in zip(_on_host(new), old))
         for model in np.nonzero(accept)[0]:
-            state.quadratics[model].correct(steps[model], changes[model])
+            state.quadratics[model].bfgs_update(steps[model], changes[model])
         return new._replace(is_fresh=is_fresh, last_optimality=last.optimality)
 
     def decrease(self, objective: Objective, state: ProximalNewtonState) -> np.ndarray:

@@ -68,7 +68,7 @@ class Quadratic:
         matrix[np.diag_indices_from(matrix)] += added
         return Quadratic(matrix, self.noise)
 
-    def correct(self, step: np.ndarray, gradient_change: np.ndarray) -> None:
+    def bfgs_update(self, step: np.ndarray, gradient_change: np.ndarray) -> None:
         """Correct H by BFGS, so that H step = gradient_change.
 
         H stays unchanged if the function is not clearly convex along the step.

@@ -89,7 +89,7 @@ class Trial(NamedTuple):
     derivative_after: np.ndarray
     scalars: list[np.ndarray]
 
-    def is_acceptable(self, last: Diagnostics, rounding: float) -> np.ndarray:
+    def meets_armijo(self, last: Diagnostics, rounding: float) -> np.ndarray:
         r"""Return whether to accept the step: boolean, (n_models,).
 
         With F'(0) and F'(1) the derivatives along the step at its ends, Armijo's

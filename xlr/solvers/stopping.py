@@ -94,8 +94,8 @@ class StoppingRule:
         self._lowest_optimality = np.full(n_models, math.inf)
         self._n_idle = np.zeros(n_models)
 
-    def ends(self, iteration: int, now: Diagnostics, stopped: bool) -> bool:
-        """Return whether all models have ended after this iteration.
+    def update(self, iteration: int, now: Diagnostics, stopped: bool) -> bool:
+        """Update the status of each model after an iteration; return whether all ended.
 
         An iteration is idle if F has no new minimum and the optimality decreased by
         less than a tenth. Rounding errors make new minima of F too, but less and less

@@ -36,7 +36,7 @@ class Point(NamedTuple):
     gradient: np.ndarray
 
 
-class Problem(NamedTuple):
+class Subproblem(NamedTuple):
     """The function of :func:`minimise_quadratic` in the scaled coordinates."""
 
     quadratic: Quadratic
@@ -101,7 +101,7 @@ def minimise_quadratic(
     scale = quadratic.scale
     l1, lower, upper = non_smooth
     scaled = NonSmooth(l1 / scale, lower * scale, upper * scale)
-    problem = Problem(quadratic, gradient / scale, scaled, start * scale)
+    problem = Subproblem(quadratic, gradient / scale, scaled, start * scale)
     point = first = Point(problem.start, problem.gradient)
     is_solved = True  # no step in the free coordinates decreases the function
     for _ in range(MAX_NEWTON_STEPS):
@@ -125,7 +125,7 @@ def minimise_quadratic(
     return v, -problem.rise(first, point)
 
 
-def _proximal_gradient(problem: Problem, point: Point) -> Point:
+def _proximal_gradient(problem: Subproblem, point: Point) -> Point:
     """Take proximal gradient steps until the free coordinates are unchanged.
 
     References
@@ -153,7 +153,7 @@ def _proximal_gradient(problem: Problem, point: Point) -> Point:
     return point
 
 
-def _projected_newton(problem: Problem, point: Point) -> tuple[Point, bool]:
+def _projected_newton(problem: Subproblem, point: Point) -> tuple[Point, bool]:
     """Take a Newton step in the free coordinates, which stop where they become active.
 
     Returns
