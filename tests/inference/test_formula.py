@@ -93,6 +93,18 @@ def test_logit_names_coefficients_as_the_formula_does():
     assert "C(race)[T.other]" in str(results.summary())
 
 
+def test_interactions_of_a_column_far_from_zero_are_not_collinear():
+    smf = pytest.importorskip("statsmodels.formula.api")
+    table = births().assign(pressure=lambda t: 101325 + 10 * t.added)
+    results = xlr.logit("low ~ pressure * race", table)
+    # Pressure and its two interactions do not depend on the zero of the scale.
+    theirs = smf.logit("low ~ added * race", table).fit(disp=0, tol=1e-12)
+    is_slope = theirs.params.index.str.contains("added")
+    own = np.asarray(["pressure" in name for name in results.names])
+    np.testing.assert_allclose(10 * results.params[own], theirs.params[is_slope], 1e-6)
+    np.testing.assert_allclose(10 * results.bse[own], theirs.bse[is_slope], 1e-6)
+
+
 @pytest.mark.parametrize(
     "term", ["age * C(race)", "bs(age, 4)", "I(age - age.mean())", "poly(age, 2)"]
 )

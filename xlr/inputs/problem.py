@@ -254,12 +254,15 @@ class Problem:
         """Return the relative rounding error of the information, in standardized units.
 
         It is the error of ``Objective.information`` for a solver on standardized
-        columns.
+        columns. Dense columns are centred before they are summed.
         """
         rounding, scaler = self.objective.accumulation_rounding, self.scaler
-        if scaler is None or isinstance(self._features.matrix, DenseMatrix):
+        parts = getattr(self.spec.data.matrix, "parts", (self.spec.data.matrix,))
+        is_sparse = [not isinstance(part, DenseMatrix) for part in parts]
+        if scaler is None or not any(is_sparse):
             return rounding
-        ratio = float(self.objective.xp.max(abs(scaler.mean) / scaler.scale))
+        ratios = abs(arrays.to_host(scaler.mean / scaler.scale))
+        ratio = ratios[np.repeat(is_sparse, [part.shape[1] for part in parts])].max()
         return rounding * SPARSE_SUM_GROWTH * min(1 + ratio**2, MAX_MEAN_GROWTH)
 
     def separation(
