@@ -236,6 +236,20 @@ def test_separation_ignores_rows_without_weight(chunks):
     assert warning_of(X, y, **options) is None
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_separation_by_rows_of_little_weight_is_found(seed):
+    """The gradient along the direction of separation is a rounding error."""
+    rng = np.random.default_rng(seed)
+    n, rare = 160, np.arange(160) < 2
+    levels = rng.integers(4, size=n)[:, None] == [1, 2, 3]
+    x, y = rng.normal(size=(n, 1)), rng.integers(0, 2, n) * ~rare
+    weights = np.where(rare, [0.4, 0.04] * 80, np.exp(2 * rng.normal(size=n)))
+    X = np.column_stack([levels, x, rare, levels * x])
+    sentence = warning_of(X, y, weights, C=np.inf)
+    assert kind_of(sentence) == "quasi-complete"
+    assert "'x4'" in sentence
+
+
 def test_separation_warning_names_five_of_many_features():
     X = np.random.default_rng(0).normal(size=(60, 7))
     sentence = warning_of(X, X.sum(axis=1) > 0, **UNPENALISED)

@@ -28,7 +28,8 @@ from xlr.text import listed
 # Maximum number of parameters for a Hessian: it takes gigabytes and a minute.
 MAX_HESSIAN_PARAMETERS = 8000
 
-# Minimum curvature per row of a standardized column: rounding hides a smaller one.
+# Minimum curvature per row along a parameter of standardized columns, with all others
+# free: rounding hides the gradient where the curvature is smaller.
 MIN_CURVATURE = 1e-12
 
 # Maximum change of a logit in the Newton step that certifies an optimum. Without
@@ -222,9 +223,11 @@ def _certified(
             return False
     # 3. Newton step, and the largest change of a logit.
     root = np.sqrt(diagonal[kept])
-    scaled = hessian[np.ix_(kept, kept)] / root / root[:, None]
+    inverse = np.linalg.inv(hessian[np.ix_(kept, kept)] / root / root[:, None])
+    if not (root**2 > MIN_CURVATURE * np.diagonal(inverse)).all():
+        return False
     step = np.zeros((1, objective.n_parameters))
-    step[0, free[kept]] = -np.linalg.solve(scaled, gradient[free[kept]] / root) / root
+    step[0, free[kept]] = -inverse @ (gradient[free[kept]] / root) / root
     (largest,) = objective.data.map_reduce(
         _largest_change,
         objective.loss,
