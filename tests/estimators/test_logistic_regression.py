@@ -54,6 +54,16 @@ def test_score_takes_weights_of_any_dtype(dtype):
     assert model.score(X, labels, np.float64(2)) == model.score(X, labels)
 
 
+def test_score_uses_the_predict_of_a_subclass():
+    class Cautious(xlr.LogisticRegression):
+        def predict(self, X):
+            return self.predict_proba(X)[:, 1] > 0.05
+
+    model = Cautious().fit(X, Y)
+    assert model.score(X, Y) == accuracy_score(Y, model.predict(X))
+    assert model.score(X, Y) != xlr.LogisticRegression().fit(X, Y).score(X, Y)
+
+
 def test_score_refuses_wrong_weights():
     model = xlr.LogisticRegression().fit(X, Y)
     for wrong in (np.ones(1), np.ones((len(Y), 1))):

@@ -498,7 +498,9 @@ def _right_weight(
     (total,) = class_totals(weights)
     if total == 0:
         return np.zeros(()), np.zeros(())
-    given = on_host({"y_true": y, "y_pred": model.predict(X, offset)})
+    # A subclass may override predict(X).
+    predicted = model.predict(X) if offset is None else model.predict(X, offset)
+    given = on_host({"y_true": y, "y_pred": predicted})
     check_n_rows("y", np.shape(given["y_true"]), n_rows)
     right = accuracy_score(**given, sample_weight=weights, normalize=False)
     return np.asarray(float(right)), np.asarray(total)
