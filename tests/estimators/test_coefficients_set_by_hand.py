@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import sklearn.linear_model
 from conftest import to_numpy
 from scipy.special import expit, softmax
 from sklearn.base import clone
@@ -71,3 +72,14 @@ def test_intercept_set_after_a_fit_replaces_the_fitted_one(place):
     logits = to_numpy(place(X)) @ to_numpy(model.coef_)[0] + to_numpy(model.intercept_)
     found = to_numpy(model.decision_function(place(X)))
     np.testing.assert_allclose(found, logits, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.slow_on_jax
+@pytest.mark.parametrize("n_columns", [1, 3])
+def test_intercept_may_be_a_number_as_in_sklearn(n_columns, place):
+    theirs, ours = sklearn.linear_model.LogisticRegression(), xlr.LogisticRegression()
+    for model in (theirs, ours):
+        model.classes_ = np.arange(max(2, n_columns))
+        model.coef_, model.intercept_ = COEF[:n_columns], 0.5
+    found = to_numpy(ours.predict_proba(place(X)))
+    np.testing.assert_allclose(found, theirs.predict_proba(X), atol=1e-5)

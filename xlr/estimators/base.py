@@ -229,7 +229,8 @@ class LinearModel(BaseEstimator):
 
     def _exact_intercept(self, features: Features, dtype: Any) -> Array:
         """Return the intercepts in a dtype, with the digits ``intercept_`` lacks."""
-        xp, given = features.xp, features.place(self.intercept_, None)
+        xp = features.xp
+        given = xp.reshape(features.place(self.intercept_, None), (-1,))
         intercept = xp.astype(given, dtype, copy=False)
         rounding = getattr(self, "_intercept_rounding", None)
         if rounding is None or given.dtype == dtype or rounding.shape != given.shape:
