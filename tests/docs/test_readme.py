@@ -56,8 +56,8 @@ def test_every_guide_is_linked_from_the_readme() -> None:
 
 def test_api_page_lists_each_public_name_once() -> None:
     listed = re.findall(r"^   (\w+)$", read("examples/site/api.md"), re.MULTILINE)
-    modules = {"plotting", "datasets"}
-    public = {*xlr.__all__, *xlr.plotting.__all__, *xlr.datasets.__all__} - modules
+    others = {"plotting", "datasets", "CalibrationDisplay"}  # modules; scikit-learn's
+    public = {*xlr.__all__, *xlr.plotting.__all__, *xlr.datasets.__all__} - others
     assert sorted(listed) == sorted(public)
 
 

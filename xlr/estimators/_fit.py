@@ -1,4 +1,4 @@
-"""The fitting pipeline: checks, solver, warnings and fitted attributes."""
+"""The fitting pipeline: checks, solver, warnings, fitted attributes and callbacks."""
 
 from __future__ import annotations
 
