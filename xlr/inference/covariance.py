@@ -18,7 +18,7 @@ from xlr.inputs.labels import on_host
 from xlr.inputs.tables import is_missing
 from xlr.losses import Loss
 from xlr.objective import passes
-from xlr.objective.hessian import bordered
+from xlr.objective.hessian_matrices import bordered
 from xlr.text import listed, printable
 
 # Powers of 1 - h that divide the outer products of the scores.

@@ -24,7 +24,7 @@ from xlr.arrays import Array
 from xlr.data import DenseMatrix, Scaler, Targets
 from xlr.losses import Loss
 from xlr.objective import passes
-from xlr.objective.hessian import (
+from xlr.objective.hessian_matrices import (
     BlockHessian,
     DiagonalHessian,
     Hessian,

@@ -1,4 +1,4 @@
-r"""The Hessian of F: its assembly from sums over the rows, and solves with it.
+r"""Hessians and their estimates: assembly from sums over the rows, and solves.
 
 Take a row z, with 1 appended if there is an intercept, and the curvature
 diag(h sum(h)) - h h' in the logits of a softmax. The row adds
