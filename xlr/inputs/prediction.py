@@ -82,12 +82,12 @@ def _chunks_and_model(model: Any, X: Any, offset: Any) -> tuple[ChunkedMatrix, A
     if offset is None:
         model._warn_of_missing_offset()
     chunks: ChunkedMatrix = read_features(model, X, reset=False, chunked=True).X
-    model, names = copy.copy(model), model.coef_names_
-    model._has_offset = False
+    predictor = copy.copy(model)
+    predictor._has_offset = False
     if hasattr(model, "feature_names_in_"):
-        model._chunk_names = names
-        del model.feature_names_in_
-    return chunks, model
+        predictor._chunk_names = model.coef_names_
+        del predictor.feature_names_in_
+    return chunks, predictor
 
 
 def _of_chunk(

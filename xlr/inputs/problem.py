@@ -258,11 +258,11 @@ class Problem:
         """
         rounding, scaler = self.objective.accumulation_rounding, self.scaler
         parts = getattr(self.spec.data.matrix, "parts", (self.spec.data.matrix,))
-        is_sparse = [not isinstance(part, DenseMatrix) for part in parts]
-        if scaler is None or not any(is_sparse):
+        is_corrected = [not isinstance(part, DenseMatrix) for part in parts]
+        if scaler is None or not any(is_corrected):
             return rounding
         ratios = abs(arrays.to_host(scaler.mean / scaler.scale))
-        ratio = ratios[np.repeat(is_sparse, [part.shape[1] for part in parts])].max()
+        ratio = ratios[np.repeat(is_corrected, [part.shape[1] for part in parts])].max()
         return rounding * SPARSE_SUM_GROWTH * min(1 + ratio**2, MAX_MEAN_GROWTH)
 
     def separation(
