@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from enum import Enum
 
 import numpy as np
@@ -20,6 +21,9 @@ MIN_DECREASE_ROUNDINGS = 4
 # Minimum of F in decrease_share * tol * F. Without a penalty, F may decrease towards 0:
 # the last steps on separable digits would take ten times as long as all others.
 NEGLIGIBLE_VALUE = 1e-4
+
+# Optimality, as a share of the lowest so far, that counts as progress.
+PROGRESS_SHARE = 0.9
 
 # Smallest curvature along a step, relative to D of the damping term lambda D. An
 # undamped step then decreases F by at most 1 + lambda / MIN_DAMPED_CURVATURE times as
@@ -90,25 +94,14 @@ class StoppingRule:
         self._max_iter = max_iter
         self.decrease = np.full(n_models, math.inf)
         self.running = np.ones(n_models, dtype=bool)
+        self._recent: deque[Diagnostics] = deque()  # the last ``patience`` iterations
+        # Minima of F and of the optimality over the iterations before them.
         self._lowest_value = np.full(n_models, math.inf)
         self._lowest_optimality = np.full(n_models, math.inf)
-        self._n_idle = np.zeros(n_models)
 
     def update(self, iteration: int, now: Diagnostics, stopped: bool) -> bool:
-        """Update the status of each model after an iteration; return whether all ended.
-
-        An iteration is idle if F has no new minimum and the optimality decreased by
-        less than a tenth. Rounding errors make new minima of F too, but less and less
-        often.
-        """
-        lowest_optimality = self._lowest_optimality
-        is_flatter = now.optimality < 0.9 * lowest_optimality
-        is_lower = now.value < self._lowest_value
-        self._lowest_value = np.minimum(now.value, self._lowest_value)
-        lowest_optimality = np.where(is_flatter, now.optimality, lowest_optimality)
-        self._lowest_optimality = lowest_optimality
-        self._n_idle = (self._n_idle + 1) * ~(is_flatter | is_lower)
-        idle = self._n_idle >= self._patience
+        """Update the status of each model; return whether all have ended."""
+        idle = self._is_idle(now)
         flat = now.optimality <= self._tol
         last = stopped or iteration == self._max_iter
         if not (last or np.count_nonzero(flat | idle)):
@@ -129,3 +122,19 @@ class StoppingRule:
         self.n_iter[ends] = iteration
         self.running &= ~ends
         return not self.running.any()
+
+    def _is_idle(self, now: Diagnostics) -> np.ndarray:
+        """Return whether the last iterations made no progress: boolean, (n_models,).
+
+        Progress is a new minimum of F, or of the optimality by a tenth. Rounding errors
+        make new minima of F too, but less and less often.
+        """
+        self._recent.append(now)
+        if len(self._recent) <= self._patience:
+            return np.zeros(now.value.shape, dtype=bool)
+        before = self._recent.popleft()
+        self._lowest_value = np.fmin(self._lowest_value, before.value)
+        self._lowest_optimality = np.fmin(self._lowest_optimality, before.optimality)
+        value, optimality, *_ = np.min(self._recent, axis=0)
+        is_flatter = optimality < PROGRESS_SHARE * self._lowest_optimality
+        return ~(is_flatter | (value < self._lowest_value))
