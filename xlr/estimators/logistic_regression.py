@@ -316,7 +316,6 @@ class LogisticRegression(CallbackSupportMixin, LinearClassifier):
                 "optimality_": float(fitted["optimality_"].max()),
                 "n_passes_": dataset.n_passes,
                 "history_": history | {"seconds": seconds},
-                "_column_mean_std": dataset.column_mean_std,
             }
             set_fitted(self, fitted)
         return self

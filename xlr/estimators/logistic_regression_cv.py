@@ -307,7 +307,6 @@ class LogisticRegressionCV(CallbackSupportMixin, LinearClassifier):
             "n_iter_": models.n_iter,
             "converged_": converged,
             "n_passes_": dataset.n_passes,
-            "_column_mean_std": dataset.column_mean_std,
         }
 
     def _scorer(self) -> Callable[..., float]:

@@ -12,7 +12,6 @@ from sklearn.utils.validation import check_is_fitted
 
 from xlr import arrays
 from xlr.arrays import Array
-from xlr.data import ColumnStatistics
 from xlr.estimators import (
     FirthLogisticRegression,
     LogisticRegression,
@@ -278,13 +277,9 @@ def read_fitted_data(
         If the data are invalid, or have other classes than the model.
     """
     is_firth = isinstance(model, FirthLogisticRegression)
-    statistics, stored = None, getattr(model, "_column_mean_std", None)
-    if stored is not None:
-        mean, std = (features.place(stored[i, :], None) for i in range(2))
-        statistics = ColumnStatistics(features.xp.ones_like(mean[0]), mean, std)
-    rows = y, sample_weight, offset, pool
-    labels: Any = {"takes_soft_labels": not is_firth}
-    dataset = read_dataset(model, features, *rows, statistics=statistics, **labels)
+    dataset = read_dataset(
+        model, features, y, sample_weight, offset, pool, takes_soft_labels=not is_firth
+    )
     classes = arrays.to_host(dataset.classes).tolist()
     fitted_classes = arrays.to_host(model.classes_).tolist()
     if classes != fitted_classes:

@@ -138,19 +138,12 @@ class Dataset:
     scaler: Scaler = field(init=False)
 
     def __post_init__(self) -> None:
-        data, self.robust = self.spec.data, self.statistics
-        if data.max_sample_size:  # chunks whose statistics are known have no sample
-            self.robust = without_outliers(data.matrix, self.statistics)
+        data = self.spec.data
+        self.robust = without_outliers(data.matrix, self.statistics)
         xp, mean, std = data.xp, self.robust.mean, self.robust.std
         if not self.fit_intercept:  # root mean squares as standard deviations
             mean, std = xp.zeros_like(mean), xp.hypot(mean, std)
         self.scaler = Scaler.of(mean, std, data.dtype, xp=xp)
-
-    @property
-    def column_mean_std(self) -> Array:
-        """Return mean and standard deviation of the columns of X: (2, n_features)."""
-        scaler = self.scaler
-        return self.features.xp.stack([scaler.mean, scaler.scale * scaler.varies])
 
     def warn_of_far_columns(self) -> None:
         """Warn about columns whose coefficients float32 rounds too much."""
@@ -379,7 +372,6 @@ def read_dataset(
     offset: Any,
     pool: ThreadPool,
     *,
-    statistics: ColumnStatistics | None = None,
     takes_soft_labels: bool = False,
 ) -> LabelledDataset:
     """Read y, weights and offset, and return the models to fit.
@@ -392,9 +384,6 @@ def read_dataset(
     features : Features
     y, sample_weight, offset : arrays
     pool : ThreadPool
-    statistics : ColumnStatistics, default=None
-        Known statistics of the columns of chunks. The scan then reads no X, and draws
-        no sample. The statistics of rows in memory are always computed.
     takes_soft_labels : bool, default=False
 
     Raises
@@ -409,8 +398,9 @@ def read_dataset(
         )
     if isinstance(features.X, ChunkedMatrix):
         given = {"y": y, "sample_weight": sample_weight, "offset": offset}
-        scan = scan_chunks(estimator, features, given, statistics)
-        classes, totals, labelled_data, statistics = scan
+        classes, totals, labelled_data, statistics = scan_chunks(
+            estimator, features, given
+        )
     else:
         classes, totals, targets = scan_targets(features, y, sample_weight, offset)
         labelled_data = TrainingData(features.matrix, targets, pool=pool)

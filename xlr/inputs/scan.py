@@ -97,7 +97,6 @@ def scan_chunks(
     estimator: Any,
     features: Features,
     given: dict[str, Any],
-    statistics: ColumnStatistics | None,
 ) -> tuple[Array, np.ndarray, TrainingData, ColumnStatistics]:
     """Read labels, weights and offset of all chunks, and summarise X in the same pass.
 
@@ -110,8 +109,6 @@ def scan_chunks(
     features : Features
     given : dict
         ``y``, ``sample_weight`` and ``offset``, in this order.
-    statistics : ColumnStatistics or None
-        Known statistics of the columns. X is then not read, and there is no sample.
 
     Returns
     -------
@@ -129,8 +126,7 @@ def scan_chunks(
         If y, the weights or the offset are invalid, with the position of the chunk.
     """
     X: ChunkedMatrix = features.X
-    inputs = [X.tasks if statistics is None else [literal(None)] * len(X.tasks)]
-    inputs += [_split(X, values, name) for name, values in given.items()]
+    inputs = [X.tasks, *(_split(X, values, name) for name, values in given.items())]
     seed = random_seed(estimator)
     names = features.column_names
     scan_chunk = partial(_scan_chunk, like=X.like, names=names, seed=seed)
@@ -141,10 +137,10 @@ def scan_chunks(
         [call(itemgetter(k), each, name="scan-part") for each in scans]
         for k in range(3)
     )
-    X.n_passes += statistics is None
+    X.n_passes += 1
     merge = partial(ColumnStatistics.merged, xp=X.like.xp)
     merged = tree_reduce(by_chunk, merge, name="scan")
-    (column_stats, *samples), targets = fetch(
+    (statistics, *samples), targets = fetch(
         [merged, *samples], *inputs, keep=targets, persisted=X.persisted
     )
     X.persisted += targets
@@ -171,7 +167,7 @@ def scan_chunks(
     drawn = [each for each in samples if each is not None]
     X.sample_ids, sample, sampled_targets = _shuffled_sample(drawn, seed)
     rows = TrainingData(sample, sampled_targets, chunks=ChunkedData(X, targets))
-    return classes, totals, rows, column_stats if statistics is None else statistics
+    return classes, totals, rows, statistics
 
 
 def _split(X: ChunkedMatrix, values: Any, name: str) -> list[Any]:
@@ -203,7 +199,7 @@ def _scan_chunk(
     position, n_drawn : int
         Position of the chunk, and maximum number of rows of its sample.
     X, y, sample_weight, offset
-        Values of the rows of the chunk; X is None if its statistics are known.
+        Values of the rows of the chunk.
     like : Matrix
         A row of the kind of X.
     names : list of str
@@ -213,9 +209,7 @@ def _scan_chunk(
     """
     xp, device = like.xp, like.device
     refuse_sparse_or_masked(X)
-    if has_statistics := X is None:
-        X = xp.zeros((y.shape[0], 0), dtype=like.dtype, device=device)
-    elif len(X.shape) != 2 or X.shape[1] != like.shape[1]:
+    if len(X.shape) != 2 or X.shape[1] != like.shape[1]:
         raise ValueError(
             f"X has shape {tuple(X.shape)}, but should have "
             f"{like.shape[1]} columns. Correct the meta of the Dask array."
@@ -231,17 +225,16 @@ def _scan_chunk(
     features = Features(matrix)
     classes, totals, targets = scan_targets(features, y, sample_weight, offset)
     statistics = None
-    if not has_statistics and totals.any():
+    if totals.any():
         data = TrainingData(matrix, targets)
         statistics = column_statistics(data, names=lambda: names)
-    elif not has_statistics:  # X must be finite in rows without weight, too
+    else:  # X must be finite in rows without weight, too
         refuse_non_finite(matrix, names)
     n_drawn = min(n_drawn, math.ceil(n_rows / ROWS_PER_SAMPLED_ROW))
     generator = np.random.default_rng([seed, position])
-    row_ids = generator.choice(n_rows, 0 if has_statistics else n_drawn, replace=False)
+    row_ids = generator.choice(n_rows, n_drawn, replace=False)
     rows = features.place(row_ids, None)
-    drawn = (like if has_statistics else matrix).take_rows(rows)
-    sampled = targets.take_rows(rows, xp=xp)
+    drawn, sampled = matrix.take_rows(rows), targets.take_rows(rows, xp=xp)
     sample = ChunkSample(n_rows, row_ids, drawn, sampled, classes, totals)
     return targets, statistics, sample
 
