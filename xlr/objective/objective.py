@@ -312,8 +312,10 @@ class Objective:
             intercept = logits - xp.mean(logits, axis=1, keepdims=True)
         else:
             intercept = logits[:, 1:] - logits[:, :1]
-        coef, _ = self.split(self.zeros())
-        return self.join(coef, xp.reshape(intercept, (-1,)))
+        place = {"dtype": self.accumulation_dtype, "device": self.device}
+        coef = xp.zeros(self._coef_shape, **place)
+        parameters = xp.concat([coef, intercept[:, :, None]], axis=2)
+        return xp.reshape(parameters, (self.n_models, self.n_parameters))
 
     def project(self, parameters: Array) -> Array:
         """Return the nearest parameters within the bounds."""

@@ -42,7 +42,8 @@ class NewtonState(NamedTuple):
     added: Array | None  # lambda D; None where lambda is zero
     damping: np.ndarray  # lambda
     n_searches: np.ndarray  # number of next steps that may have a size other than 1
-    pairs: tuple[quasi_newton.Pair, ...]  # steps with this Hessian
+    pairs: tuple[quasi_newton.Pair, ...]  # earlier steps with this Hessian
+    before: tuple[Array, Array]  # parameters and gradient before the last step
     last_optimality: np.ndarray  # one iteration ago
     diagnostics: Diagnostics
 
@@ -105,6 +106,7 @@ class NewtonCholesky:
             damping=damping,
             n_searches=np.full(objective.n_models, MAX_LINE_SEARCHES * searches),
             pairs=(),
+            before=(w, start.at.gradient),
             last_optimality=np.full(objective.n_models, math.inf),
             diagnostics=diagnostics,
         )
@@ -115,16 +117,16 @@ class NewtonCholesky:
         # 1. A new Hessian or factor, if the old one is too inaccurate. A line search
         # needs the Hessian of its start: its step size relies on F''(0) = -F'(0).
         # The first step uses the Hessian of the start.
-        renew = np.zeros(objective.n_models, dtype=bool)
-        if state.pairs:
-            renew = needs_new_hessian(state, objective.hessian_cost)
-            renew |= (state.n_searches > 0) & (last.step_norm > 0)
+        renew = needs_new_hessian(state, objective.hessian_cost)
+        renew |= (state.n_searches > 0) & (last.step_norm > 0)
         n_renewed = np.count_nonzero(renew)
-        hessian, pairs = state.hessian, state.pairs
-        solve, added = state.solve, state.added
+        hessian, solve, added = state.hessian, state.solve, state.added
+        pairs: tuple[quasi_newton.Pair, ...] = ()
         if n_renewed == objective.n_models:
-            hessian, pairs = objective.hessian(w), ()
-        elif n_renewed:
+            hessian = objective.hessian(w)
+        else:
+            pairs = _pairs(objective, state)
+        if 0 < n_renewed < objective.n_models:
             models, kept = np.nonzero(renew)[0], objective.place(~renew)
             renewed = objective.select(models).hessian(arrays.take(w, models))
             hessian = hessian.replace(models, renewed)
@@ -155,15 +157,14 @@ class NewtonCholesky:
         # d' lambda D d - g'd.
         predicted = 0.5 * (sum(trial.scalars) - trial.derivative_before)
         new = trial.taken(accept, state, objective, predicted)
-        change = new.parameters - w, new.at.gradient - at.gradient
         return new._replace(
             hessian=hessian,
             is_fresh=is_fresh,
             solve=solve,
             added=added,
             damping=last.damping,
-            # The step corrects the Hessian (BFGS).
-            pairs=(*pairs, quasi_newton.make_pair(*change, xp=xp)),
+            pairs=pairs,
+            before=(w, at.gradient),
             last_optimality=last.optimality,
             n_searches=(state.n_searches - 1) * searches,
         )
@@ -171,8 +172,18 @@ class NewtonCholesky:
     def decrease(self, objective: Objective, state: NewtonState) -> Array:
         """Return g'(H + lambda D)^-1 g / 2."""
         xp, gradient = objective.xp, state.at.gradient
-        step = quasi_newton.solve(gradient, state.pairs, state.solve, xp=xp)
+        pairs = _pairs(objective, state)
+        step = quasi_newton.solve(gradient, pairs, state.solve, xp=xp)
         return 0.5 * xp.vecdot(gradient, step)
+
+
+def _pairs(objective: Objective, state: NewtonState) -> tuple[quasi_newton.Pair, ...]:
+    """Return the steps with the current Hessian, which correct it (BFGS)."""
+    w, gradient = state.before
+    if w is state.parameters:  # there was no step, or it was rejected
+        return state.pairs
+    changes = state.parameters - w, state.at.gradient - gradient
+    return (*state.pairs, quasi_newton.make_pair(*changes, xp=objective.xp))
 
 
 def _factorised(

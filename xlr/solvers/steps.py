@@ -249,22 +249,21 @@ def shortened(trial: Trial, last: Diagnostics) -> np.ndarray:
 def needs_new_hessian(state: Any, cost: float) -> np.ndarray:
     """Return whether to compute a new Hessian: boolean, (n_models,).
 
-    A rejected step needs a new Hessian unless the old one belongs to the current
-    parameters. An accepted step needs one if further steps with the old Hessian would
-    reduce the gradient less than a new Hessian in the same time. Before the first step,
-    none is needed.
+    It pays if further steps with the old Hessian would reduce the gradient less than a
+    new Hessian in the same time, as after a rejected step; unless the old Hessian
+    belongs to the current parameters. Before the first step, none is needed.
 
     Parameters
     ----------
     state : named tuple
-        State of a solver, with ``last_optimality``, one iteration ago, and
-        ``is_fresh``, whether the Hessian belongs to the start of the last step.
+        State of a solver, with ``last_optimality``, one iteration ago (at first
+        infinite), and ``is_fresh``, whether the Hessian belongs to the start of the
+        last step.
     cost : float
         Time of a Hessian, in iterations.
     """
     # 1 + cost steps with the old Hessian take as long as a new one and its step.
     slowest = NEW_HESSIAN_REDUCTION ** (1 / (1 + cost))
-    last, last_optimality = state.diagnostics, state.last_optimality
-    is_slow = last.optimality >= slowest * last_optimality
-    renew = np.where(last.step_norm == 0, ~state.is_fresh, is_slow)
-    return renew & np.isfinite(last_optimality)
+    last = state.diagnostics
+    is_slow = last.optimality >= slowest * state.last_optimality
+    return is_slow & ~(state.is_fresh & (last.step_norm == 0))

@@ -101,7 +101,10 @@ class StoppingRule:
 
     def update(self, iteration: int, now: Diagnostics, stopped: bool) -> bool:
         """Update the status of each model; return whether all have ended."""
-        idle = self._is_idle(now)
+        self._recent.append(now)
+        idle = np.zeros(now.value.shape, dtype=bool)
+        if len(self._recent) > self._patience:
+            idle = self._without_progress()
         flat = now.optimality <= self._tol
         last = stopped or iteration == self._max_iter
         if not (last or np.count_nonzero(flat | idle)):
@@ -123,15 +126,12 @@ class StoppingRule:
         self.running &= ~ends
         return not self.running.any()
 
-    def _is_idle(self, now: Diagnostics) -> np.ndarray:
+    def _without_progress(self) -> np.ndarray:
         """Return whether the last iterations made no progress: boolean, (n_models,).
 
         Progress is a new minimum of F, or of the optimality by a tenth. Rounding errors
         make new minima of F too, but less and less often.
         """
-        self._recent.append(now)
-        if len(self._recent) <= self._patience:
-            return np.zeros(now.value.shape, dtype=bool)
         before = self._recent.popleft()
         self._lowest_value = np.fmin(self._lowest_value, before.value)
         self._lowest_optimality = np.fmin(self._lowest_optimality, before.optimality)
