@@ -221,7 +221,7 @@ def minimise(
                 rule.decrease[batch.running] = decrease
             if rule.update(iteration, now, stopped):
                 break
-            if not rule.running.all():
+            if np.count_nonzero(rule.running) < objective.n_models:
                 state = batch.without_ended(rule.running[batch.running], state)
             last_parameters = state.parameters
             state = solver.step(batch.objective, state)

@@ -41,7 +41,8 @@ class NewtonState(NamedTuple):
     solve: Any  # solves with H + lambda D; None if models were removed
     added: Array | None  # lambda D; None where lambda is zero
     damping: np.ndarray  # lambda
-    n_searches: np.ndarray  # number of next steps that may have a size other than 1
+    searches: np.ndarray  # whether the size of the next step may differ from 1
+    n_steps: int
     pairs: tuple[quasi_newton.Pair, ...]  # earlier steps with this Hessian
     before: tuple[Array, Array]  # parameters and gradient before the last step
     last_optimality: np.ndarray  # one iteration ago
@@ -104,7 +105,8 @@ class NewtonCholesky:
             solve=solve,
             added=added,
             damping=damping,
-            n_searches=np.full(objective.n_models, MAX_LINE_SEARCHES * searches),
+            searches=np.full(objective.n_models, searches),
+            n_steps=0,
             pairs=(),
             before=(w, start.at.gradient),
             last_optimality=np.full(objective.n_models, math.inf),
@@ -118,7 +120,7 @@ class NewtonCholesky:
         # needs the Hessian of its start: its step size relies on F''(0) = -F'(0).
         # The first step uses the Hessian of the start.
         renew = needs_new_hessian(state, objective.hessian_cost)
-        renew |= (state.n_searches > 0) & (last.step_norm > 0)
+        renew |= state.searches & (last.step_norm > 0)
         n_renewed = np.count_nonzero(renew)
         hessian, solve, added = state.hessian, state.solve, state.added
         pairs: tuple[quasi_newton.Pair, ...] = ()
@@ -139,8 +141,8 @@ class NewtonCholesky:
         step = -quasi_newton.solve(at.gradient, pairs, solve, xp=xp)
         damped = () if added is None else (xp.vecdot(added * step, step),)
         trial = try_step(objective, at.gradient, w + step, step, *damped)
-        searches = (state.n_searches > 0) & (last.optimality > MIN_SEARCHED_OPTIMALITY)
-        searches &= is_fresh & (last.damping == 0)
+        searches = state.searches & is_fresh & (last.damping == 0)
+        searches &= last.optimality > MIN_SEARCHED_OPTIMALITY
         # 3. The step is accepted if F decreases sufficiently (Armijo).
         accept = trial.meets_armijo(last, objective.value_rounding)
         if np.count_nonzero(searches):
@@ -166,7 +168,8 @@ class NewtonCholesky:
             pairs=pairs,
             before=(w, at.gradient),
             last_optimality=last.optimality,
-            n_searches=(state.n_searches - 1) * searches,
+            searches=searches & (state.n_steps < MAX_LINE_SEARCHES - 1),
+            n_steps=state.n_steps + 1,
         )
 
     def decrease(self, objective: Objective, state: NewtonState) -> Array:

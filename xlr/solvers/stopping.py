@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from enum import Enum
+from typing import Any
 
 import numpy as np
 
@@ -95,9 +96,7 @@ class StoppingRule:
         self.decrease = np.full(n_models, math.inf)
         self.running = np.ones(n_models, dtype=bool)
         self._recent: deque[Diagnostics] = deque()  # the last ``patience`` iterations
-        # Minima of F and of the optimality over the iterations before them.
-        self._lowest_value = np.full(n_models, math.inf)
-        self._lowest_optimality = np.full(n_models, math.inf)
+        self._lowest: Any = None  # minima over the iterations before them
 
     def update(self, iteration: int, now: Diagnostics, stopped: bool) -> bool:
         """Update the status of each model; return whether all have ended."""
@@ -133,8 +132,9 @@ class StoppingRule:
         make new minima of F too, but less and less often.
         """
         before = self._recent.popleft()
-        self._lowest_value = np.fmin(self._lowest_value, before.value)
-        self._lowest_optimality = np.fmin(self._lowest_optimality, before.optimality)
+        known = before if self._lowest is None else self._lowest
+        self._lowest = np.fmin(known, before)
+        lowest_value, lowest_optimality, *_ = self._lowest
         value, optimality, *_ = np.min(self._recent, axis=0)
-        is_flatter = optimality < PROGRESS_SHARE * self._lowest_optimality
-        return ~(is_flatter | (value < self._lowest_value))
+        is_flatter = optimality < PROGRESS_SHARE * lowest_optimality
+        return ~(is_flatter | (value < lowest_value))
