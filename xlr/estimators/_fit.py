@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Collection
 from typing import Any
 
@@ -189,7 +190,7 @@ class Fitting:
         self.solver_name = name
         self._estimator = estimator
         self._dataset = dataset
-        unpenalised = isinstance(C, float) and np.isposinf(C)
+        unpenalised = isinstance(C, float) and math.isinf(C)
         self._may_diverge = unpenalised or regularisation.leaves_some_free
         self._separation_advice = () if unpenalised else (UNPENALISED_FEATURES_ADVICE,)
         self._start = start

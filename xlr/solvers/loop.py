@@ -145,9 +145,11 @@ class Solution(NamedTuple):
         F is at least 0, so a gap is at most F, which is tol F for a tol of 1.
         """
         is_proven = (gap <= tol * self.records[-1].objective) | (tol >= 1)
-        status = np.asarray(self.status)
-        status[is_proven] = Status.CONVERGED
-        return self._replace(status=status.tolist())
+        status = [
+            Status.CONVERGED if proven else before
+            for proven, before in zip(is_proven, self.status)
+        ]
+        return self._replace(status=status)
 
     def history(self) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """Return seconds (n_records,), and the other columns (n_records, n_models)."""
