@@ -221,6 +221,8 @@ class DenseMatrix:
     def sandwich(self, columns: Array) -> Array:
         """Return A'A for A = [diag(u_1) X, ..., diag(u_m) X]."""
         values = self.xp.astype(self.stored, columns.dtype, copy=False)
+        # In C order: in the order of logits, the reshape below would copy all of A.
+        columns = self.xp.reshape(self.xp.reshape(columns, (-1,)), columns.shape)
         A = columns[:, :, None] * values[:, None, :]
         A = self.xp.reshape(A, (self.shape[0], columns.shape[1] * self.shape[1]))
         product = self.xp.matmul(A.T, A)
