@@ -89,7 +89,7 @@ def logit(
     label = label.strip().strip("`")
     rows = {"weights": weights, "offset": offset, "groups": groups}
     named = {label, *(name for name in rows.values() if isinstance(name, str))}
-    data = load_columns(data, named | names_in(parsed.rhs))
+    data = load_columns(data, named | names_in(columns))
     design = FormulaTransformer(columns.strip())
     X = design.fit_transform(data)
     y = read_column(data, label, "The left-hand side")

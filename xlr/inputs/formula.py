@@ -103,7 +103,8 @@ class FormulaTransformer(  # type: ignore[call-arg]
                 f"formula={quoted(self.formula)} has a left-hand side. Leave it "
                 "out, or call xlr.logit."
             )
-        matrix = _model_matrix(formula, X)
+        names = names_in(self.formula)
+        matrix = _model_matrix(formula, X, names)
         spec = matrix.model_spec
         indices = spec.term_indices.items()
         terms = {i: str(term) for term, own in indices if term.degree for i in own}
@@ -113,7 +114,8 @@ class FormulaTransformer(  # type: ignore[call-arg]
                 "the model of the intercept alone, see llnull, llr and llr_pvalue of "
                 "the results of a larger model."
             )
-        self._spec, self.columns = spec, [spec.column_names[i] for i in terms]
+        self._spec, self._names = spec, names
+        self.columns = [spec.column_names[i] for i in terms]
         self.terms = list(terms.values())  # an Encoder has them too
         self.n_features = len(terms)
         self.has_intercept_ = len(terms) < len(spec.column_names)
@@ -142,7 +144,7 @@ class FormulaTransformer(  # type: ignore[call-arg]
             As in :meth:`fit`, or if a category has a level unknown to the fit.
         """
         check_is_fitted(self, "columns")
-        return self._split(_model_matrix(self._spec, X))
+        return self._split(_model_matrix(self._spec, X, self._names))
 
     def _split(self, matrix: Any) -> SplitMatrix:
         """Return formulaic's matrix in parts: codes, sparse and dense columns."""
@@ -232,22 +234,14 @@ def _sentence(error: Exception) -> str:
     return printable(re.split(r"\n|(?<=[.}]) (?=[A-Z])", str(error))[0], 300)
 
 
-def names_in(spec: Any) -> set[str]:
+def names_in(formula: str) -> set[str]:
     """Return the names and strings in a formula, except names of called functions."""
     name = r"`([^`]*)`|\"([^\"]*)\"|'([^']*)'|(?<![\w.])([^\W\d]\w*)\b(?!\s*\()"
-    return set(itertools.chain(*re.findall(name, _code(spec))))
+    return set(itertools.chain(*re.findall(name, formula)))
 
 
-def _code(spec: Any) -> str:
-    """Return the factors of a formula or a model spec as the items of a tuple."""
-    factors = [f for term in getattr(spec, "formula", spec) for f in term.factors]
-    return ", ".join(
-        f"`{f.expr}`" if f.eval_method.value == "lookup" else f.expr for f in factors
-    )
-
-
-def _model_matrix(spec: Any, X: Any) -> Any:
-    """Return the sparse matrix that formulaic makes from a table."""
+def _model_matrix(spec: Any, X: Any, names: set[str]) -> Any:
+    """Return the sparse matrix that formulaic makes from columns of a table."""
     import pandas as pd
     from formulaic.errors import DataMismatchWarning
 
@@ -259,7 +253,7 @@ def _model_matrix(spec: Any, X: Any) -> Any:
         raise TypeError(f"A formula reads the columns of a table; got {name}.")
     if not len(X):
         raise ValueError("The table has no rows. Pass at least one.")
-    table, names = {}, names_in(spec)
+    table = {}
     for column in nw.from_native(X).iter_columns():
         if str(column.name) in names:
             if column.dtype == nw.Categorical and table_levels(column) is None:
