@@ -393,7 +393,7 @@ def test_category_with_a_million_levels_is_refused():
 def test_model_of_categories_refuses_arrays():
     columns, y = patients()
     model = xlr.LogisticRegression(categorical="auto").fit(in_pandas(columns), y)
-    with pytest.raises(ValueError, match="Pass a table with the columns 'race'"):
+    with pytest.raises(ValueError, match="Pass a table with the columns of the fit"):
         model.predict(np.zeros((2, 5)))
 
 

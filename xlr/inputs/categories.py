@@ -55,11 +55,6 @@ class Encoder:
         return len(self.numeric) + len(self.levels)
 
     @property
-    def variables(self) -> list[str]:
-        """Names of the categorical columns of the table."""
-        return list(self.levels)
-
-    @property
     def columns(self) -> list[str]:
         """Names of the columns of X: numeric ones, then one for each level."""
         names = list(self.numeric)

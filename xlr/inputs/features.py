@@ -23,7 +23,7 @@ from xlr.data import ChunkedMatrix, DenseMatrix, as_matrix, canonical, is_matrix
 from xlr.inputs.categories import Encoder, fit_encoder
 from xlr.inputs.dask_input import chunks_of, example_rows, map_partitions
 from xlr.inputs.tables import accept, check_2d, is_table, raise_with_columns, to_matrix
-from xlr.text import listed, printable, term_of
+from xlr.text import printable, term_of
 
 # Type characters of NumPy arrays that need no conversion: float64 and float32; and
 # booleans and integers of one or two bytes, which passes convert block by block.
@@ -231,7 +231,7 @@ def _known_encoder(estimator: Any, X: Any) -> Encoder | None:
     if encoder is not None and not is_table(X):
         raise ValueError(
             f"X is a {type(X).__name__}, and the fit was to a table with categorical "
-            f"columns. Pass a table with the columns {listed(encoder.variables)}."
+            "columns. Pass a table with the columns of the fit."
         )
     return encoder
 

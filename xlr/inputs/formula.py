@@ -194,11 +194,6 @@ class FormulaTransformer(  # type: ignore[call-arg]
         factors = [factor for factor in dict.fromkeys(compared) if factor in bases]
         return {factor: f"{factor}[{bases[factor]}]" for factor in factors}
 
-    @property
-    def variables(self) -> list[str]:
-        """Return the names of the table's columns that the formula reads."""
-        return sorted(map(str, self._spec.required_variables))
-
     def encode(self, X: Any, read_numbers: Callable[[Any], Any]) -> SplitMatrix:
         """Return the design matrix of a table, as :class:`SplitMatrix`."""
         return self.transform(X)
