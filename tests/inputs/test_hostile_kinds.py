@@ -203,7 +203,7 @@ NOT_LABELS = {
     "lists": (
         lambda: np.fromiter(([int(v)] for v in Y), dtype=object),
         ValueError,
-        r"holds objects such as \[0\]",
+        r"do not compare \(list\)",
     ),
     "complex": (lambda: Y + 0j, ValueError, "not supported: y has dtype complex128"),
     "0-d": (lambda: np.asarray(1), ValueError, "y should be a 1d array"),
@@ -211,7 +211,7 @@ NOT_LABELS = {
     "text and numbers": (
         lambda: [1 if v else "1" for v in Y],
         ValueError,
-        r"mix types \(int and str\)",
+        r"mix types or do not compare \(int and str\)",
     ),
     "text and NaN": (
         lambda: ["a" if v else float("nan") for v in Y],

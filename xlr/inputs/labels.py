@@ -103,8 +103,8 @@ def mixed_types(labels: list[Any]) -> ValueError:
     """Return the error for labels that cannot be sorted."""
     kinds = " and ".join(sorted({type(label).__name__ for label in labels}))
     return ValueError(
-        f"The labels in y cannot be sorted, because they mix types ({kinds}). Make "
-        "them one type, for instance with y.astype(str)."
+        "The labels in y cannot be sorted, because they mix types or do not compare "
+        f"({kinds}). Make them one type, for instance with y.astype(str)."
     )
 
 
@@ -131,12 +131,8 @@ def _classes_and_codes(y: Array, *, xp: Namespace) -> tuple[Array, Array]:
             if arrays.to_host(xp.all(numbers > 0)):
                 return classes, numbers - 1
     if xp is numpy_namespace:
-        if y.dtype == object:
-            try:  # hashing takes less time than sorting
-                distinct = set(y)
-            except TypeError:  # lists do not hash
-                return np.unique(y, return_inverse=True)
-            classes = np.unique(np.fromiter(distinct, dtype=object))
+        if y.dtype == object:  # hashing takes less time than sorting
+            classes = np.unique(np.fromiter(set(y), dtype=object))
             code_of = {label: code for code, label in enumerate(classes.tolist())}
             return classes, np.fromiter(map(code_of.__getitem__, y), np.intp, y.size)
         # NumPy does not promise the order of its unique_inverse.
