@@ -127,15 +127,13 @@ class Encoder:
                 "fit with handle_unknown='ignore' too."
             )
         position = {level: k for k, level in enumerate(self.levels[name])}
-        unknown = [k for k, value in enumerate(values) if value not in position]
-        if unknown and self.handle_unknown == "error":
-            unseen = [values[k] for k in np.intersect1d(unknown, value_indices)]
-            if unseen:
-                raise ValueError(
-                    f"Column {quoted(name)} of X has levels that the fit did not see: "
-                    f"{listed(unseen, _shown)}. Pass known levels, or fit with "
-                    "handle_unknown='ignore' to give such rows no level."
-                )
+        unseen = [value for value in values if value not in position]
+        if unseen and self.handle_unknown == "error":
+            raise ValueError(
+                f"Column {quoted(name)} of X has levels that the fit did not see: "
+                f"{listed(unseen, _shown)}. Pass known levels, or fit with "
+                "handle_unknown='ignore' to give such rows no level."
+            )
         new = [position.get(value, -1) - self.n_dropped[name] for value in values]
         narrow = np.min_scalar_type(-len(position) - 1)
         return np.take(np.maximum(np.asarray(new, dtype=narrow), -1), value_indices)
@@ -262,17 +260,14 @@ def table_levels(column: Any) -> list[Any] | None:
 
 
 def _factorized(column: nw.Series[Any]) -> tuple[np.ndarray, list[Any]]:
-    """Return the position of each row's value, and values; some may not occur.
+    """Return the position of each row's value among the distinct values, and these.
 
     None stands for missing values.
     """
     stored = column.to_native()
     is_cudf = nw.dependencies.is_cudf_series(stored)
     if hasattr(stored, "factorize") and not is_cudf:  # of pandas or modin
-        if hasattr(stored, "cat"):
-            codes, index = stored.cat.codes.to_numpy(), stored.cat.categories
-        else:
-            codes, index = stored.factorize()
+        codes, index = stored.factorize()
         values = index.tolist()
         if (missing := codes < 0).any():
             return np.where(missing, len(values), codes), [*values, None]
