@@ -149,7 +149,7 @@ def _refuse_missing(labels: Any) -> None:
 
 
 def _check_classes(classes: np.ndarray) -> None:
-    if classes.dtype.kind in "OSV":
+    if classes.dtype.kind in "OSVc":
         others = [label for label in classes.tolist() if not isinstance(label, str)]
         if others:
             raise ValueError(
@@ -157,8 +157,6 @@ def _check_classes(classes: np.ndarray) -> None:
                 f"{quoted(others[0])}; labels are strings, whole numbers or booleans. "
                 "Convert them, for instance with y.astype(str) or y.astype(int)."
             )
-    if classes.dtype.kind == "c":
-        raise ValueError(f"Complex data not supported: y has dtype {classes.dtype}.")
     if classes.dtype.kind == "f":
         if not np.isfinite(classes).all():
             raise ValueError(
