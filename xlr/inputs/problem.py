@@ -13,7 +13,7 @@ from sklearn.utils._param_validation import InvalidParameterError
 
 from xlr import arrays
 from xlr.arrays import Array, Namespace
-from xlr.data import DenseMatrix
+from xlr.data import DenseMatrix, Scaler
 from xlr.inputs.dataset import UNFITTED_INTERCEPTS, Dataset, ModelSpec
 from xlr.inputs.features import Features
 from xlr.losses import ShareLogisticLoss, ShareSoftmaxLoss
@@ -200,8 +200,8 @@ class Problem:
     ----------
     objective : Objective
     spec : ModelSpec
-    scaler : Scaler or None
-        Change of variables from X to the columns of the solver, if any.
+    scaler : Scaler
+        Change of variables from X to the columns of the solver.
     total_weight : array of shape (n_models or 1,)
         S of each model: the sum of its sample weights times class weights.
     """
@@ -222,6 +222,9 @@ class Problem:
         self.spec = spec
         data = spec.data
         xp, scaler = data.xp, dataset.scaler
+        if not standardized:
+            ones = xp.ones_like(scaler.scale)
+            scaler = Scaler(0 * ones, ones, ones)
         # S for weights of mean 1.
         if data.targets.has_shared_weights:
             place = {"dtype": data.accumulation_dtype, "device": data.device}
@@ -230,20 +233,18 @@ class Problem:
         else:
             total = scaled_total = data.total_weight()
         self.total_weight = dataset.mean_weight * total
-        self.scaler = scaler if standardized else None
-        self._scale = scaler.scale if standardized else xp.ones_like(scaler.scale)
+        self.scaler = scaler
         column_rms = None
         if dataset.robust is not dataset.statistics:
             statistics = dataset.statistics
-            centre = scaler.mean if standardized else 0.0
-            squares = statistics.std**2 + (statistics.mean - centre) ** 2
-            column_rms = xp.sqrt(squares) / self._scale
+            squares = statistics.std**2 + (statistics.mean - scaler.mean) ** 2
+            column_rms = xp.sqrt(squares) / scaler.scale
         self.objective = Objective(
-            data if self.scaler is None else data.standardized(self.scaler),
+            data.standardized(scaler),
             spec.loss,
             self.penalty(C),
             fit_intercept=dataset.fit_intercept,
-            scaler=None if standardized else scaler,
+            scaler=None if standardized else dataset.scaler,
             term=None if term is None else partial(term, self.total_weight),
             total_weight=scaled_total,
             column_rms=column_rms,
@@ -259,7 +260,7 @@ class Problem:
         rounding, scaler = self.objective.accumulation_rounding, self.scaler
         parts = getattr(self.spec.data.matrix, "parts", (self.spec.data.matrix,))
         is_corrected = [not isinstance(part, DenseMatrix) for part in parts]
-        if scaler is None or not any(is_corrected):
+        if not any(is_corrected):
             return rounding
         ratios = abs(arrays.to_host(scaler.mean / scaler.scale))
         ratio = ratios[np.repeat(is_corrected, [part.shape[1] for part in parts])].max()
@@ -290,15 +291,13 @@ class Problem:
     def _exact(self, models: np.ndarray) -> Objective:
         """Return the objective in the accumulation dtype, without rounding the rows."""
         data = self.spec.data.select(models).astype(self.objective.accumulation_dtype)
-        return self.objective.select(models).with_data(
-            data if self.scaler is None else data.standardized(self.scaler)
-        )
+        return self.objective.select(models).with_data(data.standardized(self.scaler))
 
     def penalty(self, C: float | Array) -> Penalty:
         """Return the penalty of the parameters, with strength 1 / (C S)."""
         strength = 1 / (C * self.total_weight)[:, None, None]
         xp = self._features.xp
-        return self._regularisation.penalty(strength, self._scale, xp=xp)
+        return self._regularisation.penalty(strength, self.scaler.scale, xp=xp)
 
     def parameters(self, start: tuple[Array, Array] | None) -> Array:
         """Return the parameters of raw coefficients and intercepts.
@@ -306,7 +305,7 @@ class Problem:
         Without a start, they are those of the null model, or zeros for a solver on raw
         columns.
         """
-        if start is None and self.scaler is not None:
+        if start is None and self.objective.scaler is None:
             return self.objective.null_parameters()
         if start is None:
             return self.objective.zeros()
@@ -316,9 +315,7 @@ class Problem:
             if fitted.size == 0:
                 return self.objective.zeros()
             coef, intercept = arrays.take(coef, fitted), arrays.take(intercept, fitted)
-        if self.scaler is not None:
-            coef, intercept = self.scaler.to_standardized(coef, intercept)
-        parameters = self.objective.join(coef, intercept)
+        parameters = self.objective.join(*self.scaler.to_standardized(coef, intercept))
         return self.objective.centred_over_classes(parameters)
 
     @arrays.quiet()
@@ -338,17 +335,15 @@ class Problem:
         xp, dtype = self._features.xp, self._features.dtype
         parameters = self.objective.shifted_over_classes(parameters)
         coef, intercept = self.objective.split(parameters)
-        if self.scaler is not None:
-            coef = self._regularisation.bounded(coef / self.scaler.scale, xp=xp)
+        coef = self._regularisation.bounded(coef / self.scaler.scale, xp=xp)
         rounded = xp.astype(coef, dtype)
-        if self.scaler is not None:
-            intercept = intercept - xp.astype(rounded, coef.dtype) @ self.scaler.mean
-            # The means move the sum, unless the coefficients sum to zero.
-            is_softmax = self.objective.loss.shift_invariant
-            if is_softmax and self.objective.non_smooth is not None:
-                by_class = xp.reshape(intercept, (-1, self.objective.n_outputs))
-                by_class = by_class - xp.mean(by_class, axis=1, keepdims=True)
-                intercept = xp.reshape(by_class, intercept.shape)
+        intercept = intercept - xp.astype(rounded, coef.dtype) @ self.scaler.mean
+        # The means move the sum, unless the coefficients sum to zero.
+        is_softmax = self.objective.loss.shift_invariant
+        if is_softmax and self.objective.non_smooth is not None:
+            by_class = xp.reshape(intercept, (-1, self.objective.n_outputs))
+            by_class = by_class - xp.mean(by_class, axis=1, keepdims=True)
+            intercept = xp.reshape(by_class, intercept.shape)
         intercept_rounded = xp.astype(intercept, dtype)
         self._refuse_infinite(rounded, intercept_rounded)
         fitted = {
