@@ -62,7 +62,7 @@ class Regularisation:
 
         Parameters
         ----------
-        strength : array of shape (n_models or 1, 1, 1)
+        strength : array of shape (n_models, 1, 1)
             1 / (C S).
         scale : array of shape (n_features,)
         xp : namespace
@@ -202,7 +202,7 @@ class Problem:
     spec : ModelSpec
     scaler : Scaler
         Change of variables from X to the columns of the solver.
-    total_weight : array of shape (n_models or 1,)
+    total_weight : array of shape (n_models,)
         S of each model: the sum of its sample weights times class weights.
     """
 
@@ -228,10 +228,9 @@ class Problem:
         # S for weights of mean 1.
         if data.targets.has_shared_weights:
             place = {"dtype": data.accumulation_dtype, "device": data.device}
-            scaled_total = xp.full(data.targets.n_models, data.n_samples, **place)
-            total = scaled_total[:1] if isinstance(C, float) else scaled_total
+            total = xp.full(data.targets.n_models, data.n_samples, **place)
         else:
-            total = scaled_total = data.total_weight()
+            total = data.total_weight()
         self.total_weight = dataset.mean_weight * total
         self.scaler = scaler
         column_rms = None
@@ -246,7 +245,7 @@ class Problem:
             fit_intercept=dataset.fit_intercept,
             scaler=None if standardized else dataset.scaler,
             term=None if term is None else partial(term, self.total_weight),
-            total_weight=scaled_total,
+            total_weight=total,
             column_rms=column_rms,
         )
 
