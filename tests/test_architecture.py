@@ -28,10 +28,10 @@ LAYERS = {
     "objective": 3,
     "solvers": 4,
     "inputs": 5,
-    "plotting": 5,
     "sklearn_models": 5,
     "datasets": 5,
     "estimators": 6,
+    "plotting": 6,
     "inference": 7,
     "__init__": 8,
 }

@@ -23,6 +23,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from xlr import arrays
 from xlr.arrays import Array
+from xlr.inputs.parameters import check_option
 from xlr.text import listed, printable, quoted
 
 if TYPE_CHECKING:
@@ -172,12 +173,8 @@ class LossCurveDisplay(Display):
             If matplotlib is not installed.
         """
         check_is_fitted(estimator, "history_")
-        given = ("metric", metric, METRICS), ("against", against, POSITION_LABELS)
-        for parameter, value, options in given:
-            if value not in options:
-                raise ValueError(
-                    f"{parameter} must be one of {tuple(options)}; got {value!r}."
-                )
+        check_option("metric", metric, METRICS)
+        check_option("against", against, POSITION_LABELS)
         values = estimator.history_[metric]
         positions = estimator.history_["seconds"]
         if against == "iterations":
