@@ -9,7 +9,7 @@ import numpy as np
 
 from xlr import arrays
 from xlr.arrays import Array, Namespace
-from xlr.data import Block, DenseMatrix, Targets, TrainingData
+from xlr.data import Block, DenseMatrix, Targets, TrainingData, column_statistics
 from xlr.functions import log_sigmoid, log_softmax, sigmoid, softmax
 from xlr.inference.fitted_results import FittedResults, check_finite
 from xlr.inference.table import Table, wald_columns
@@ -142,8 +142,8 @@ class MarginalEffects(FittedResults):
                 if at == "overall":
                     dtype = data.objective.data.dtype
                     return training_data.astype(dtype).standardized(data.dataset.scaler)
-                total, weight = training_data.map_reduce(_sums_of_columns)
-                rows = arrays.to_host(total / weight[:, None]).astype(np.float64)
+                mean = column_statistics(training_data).mean
+                rows = arrays.to_host(mean[None, :]).astype(np.float64)
         check_finite("at", rows)
         Z = (rows - self._parameter_map.mean) / self._parameter_map.scale
         ones = np.ones((len(rows), 1))
@@ -303,9 +303,3 @@ def _other_numbers(block: Block) -> tuple[Array]:
     others = xp.astype((x != 0) & (x != 1), block.accumulation_dtype)
     counts = xp.astype(block.row_weights > 0, block.accumulation_dtype)
     return (xp.matmul(counts.T, others)[0, :],)
-
-
-def _sums_of_columns(block: Block) -> tuple[Array, Array]:
-    weights = block.xp.astype(block.row_weights, block.matrix.dtype, copy=False)
-    total = block.xp.sum(weights, axis=0, dtype=block.accumulation_dtype)
-    return block.matrix.transpose_matvec(weights, total), total
