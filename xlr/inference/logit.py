@@ -12,12 +12,7 @@ from xlr.inference.fitted_data import first_class
 from xlr.inference.infer import infer
 from xlr.inference.results import InferenceResults
 from xlr.inputs.dask_input import load_columns
-from xlr.inputs.formula import (
-    FormulaTransformer,
-    names_in,
-    parse_formula,
-    read_column,
-)
+from xlr.inputs.formula import FormulaTransformer, names_in, read_column
 from xlr.inputs.labels import on_host
 from xlr.inputs.tables import as_real
 from xlr.text import quoted
@@ -80,13 +75,12 @@ def logit(
     >>> xlr.logit("passed ~ hours", table).params.round(3)
     array([-3.466,  1.386])
     """
-    parsed = parse_formula(formula)
-    if not hasattr(parsed, "lhs"):
+    label, tilde, columns = str(formula).partition("~")
+    label = label.strip().strip("`")
+    if not (label and tilde):
         raise ValueError(
             f"formula={quoted(formula)} has no left-hand side. Write 'label ~ columns'."
         )
-    label, _, columns = formula.partition("~")
-    label = label.strip().strip("`")
     rows = {"weights": weights, "offset": offset, "groups": groups}
     named = {label, *(name for name in rows.values() if isinstance(name, str))}
     data = load_columns(data, named | names_in(columns))
