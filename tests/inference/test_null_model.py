@@ -91,6 +91,18 @@ def test_constant_offset_changes_no_likelihood():
         assert with_offset.llf == pytest.approx(plain.llf, rel=1e-9)
 
 
+def test_null_likelihood_of_separated_classes_with_firths_penalty():
+    """The penalty of k parameters adds k / 2 rows to each class of the null model."""
+    rng, y = np.random.default_rng(0), np.repeat(np.arange(6), 20)
+    Z = np.column_stack([np.ones(120), y + 0.3 * rng.normal(size=120)])
+    model = xlr.FirthLogisticRegression().fit(Z[:, 1:], y)
+    results = xlr.infer(model, Z[:, 1:], y, profile=False)
+    shares = np.full(6, 1 / 6)
+    penalty = 2 * np.log(shares).sum() + 5 * np.linalg.slogdet(Z.T @ Z)[1]
+    expected = 20 * np.log(shares).sum() + penalty / 2
+    assert results.llnull == pytest.approx(expected, rel=1e-9)
+
+
 @pytest.mark.shared_arithmetic
 @pytest.mark.parametrize("far", [[0.0, 30.0, -30.0], [100.0, 0.0, 0.0]])
 def test_null_likelihood_of_many_classes_ignores_constant_offsets(place, dtype, far):

@@ -274,6 +274,10 @@ def _null_log_likelihood(data: FittedData) -> float:
             return float(data.class_totals @ np.log(shares))
         is_coef = np.arange(null.size) % objective.output_size < objective.n_features
         A = np.eye(null.size)[is_coef]
-        # The intercepts of the fit compensate for an offset far from zero.
-        null, *_ = constrained_minimum(objective, data.standardized_params, A)
+        # The intercepts of the fit compensate for an offset far from zero. Those of
+        # separated classes can make all rows certain, and Firth's penalty infinite.
+        start = data.standardized_params
+        if data.is_firth:
+            start = arrays.to_host(objective.null_parameters())[0]
+        null, *_ = constrained_minimum(objective, start, A)
     return NewtonStep(data.with_estimates(null)).log_likelihood
