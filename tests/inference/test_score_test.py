@@ -93,6 +93,18 @@ def test_score_tests_of_weighted_rows_agree_with_the_formula(n_classes):
     assert joint.pvalue == pytest.approx(stats.chi2.sf(expected, joint.df))
 
 
+def test_score_test_of_a_far_candidate_with_float32_rows_agrees_with_the_formula():
+    X, y = anes96()
+    y, weights = np.minimum(y // 2, 2), np.arange(len(y)) % 3 + 0.5
+    X, candidate = X[:, :2].astype(np.float32), X[:, 2:3]
+    model = xlr.LogisticRegression(C=np.inf).fit(X, y, weights)
+    results = xlr.infer(model, X, y, weights, keep_data=True)
+    params = results.params.reshape(3, -1)
+    expected = score_statistic(X, y, weights, candidate, params)
+    found = results.score_test(1e4 + candidate).statistic
+    assert found == pytest.approx(expected, rel=1e-5)
+
+
 @pytest.mark.parametrize("hypothesis", ["joint", "separate"])
 def test_score_tests_agree_on_every_backend(place, dtype, hypothesis):
     X, y, candidates = fair_with_candidates()

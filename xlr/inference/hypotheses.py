@@ -460,9 +460,10 @@ def _score_sums(
     s = xp.astype(block.weights, widest)
     _, gradient = loss.value_and_gradient(eta, block.labels, xp=xp)
     identity = xp.eye(outputs, dtype=widest, device=block.matrix.device)
-    H = loss.curvature(eta, block.labels, xp=xp).product(identity, xp=xp)
+    # The information has the same rounded weights, which far candidates need.
+    H = passes.curvature(block, loss, parameters).product(identity, xp=xp)
     first = int(outputs > 1)  # the scores of all classes sum to zero: skip the first
-    H = (s[:, :, None] * H)[:, first:, :]
+    H = H[:, first:, :]
     own = H[:, :, first:]
     columns = [
         -s * gradient[:, 0, first:],
