@@ -127,6 +127,20 @@ def test_hosmer_lemeshow_statistic_sums_over_quantile_groups(n_groups):
     assert found.pvalue == pytest.approx(stats.chi2.sf(statistic, n_groups - 2))
 
 
+def test_hosmer_lemeshow_test_of_weighted_float32_rows_equals_that_of_repeated_rows():
+    """A weight that is rounded would move the row at the edge of a group."""
+    rng = np.random.default_rng(49)
+    X = rng.normal(size=(151, 2)).astype(np.float32)
+    y = (X[:, 0] + rng.logistic(size=151) > 0).astype(int)
+    weights = rng.integers(0, 5, 151)
+    model = xlr.LogisticRegression(C=np.inf).fit(X, y, weights)
+    results = xlr.infer(model, X, y, weights, keep_data=True)
+    repeated = np.repeat(X.astype(np.float64), weights, axis=0)
+    expected = results_of(repeated, np.repeat(y, weights)).hosmer_lemeshow()
+    found = results.hosmer_lemeshow()
+    assert found.statistic == pytest.approx(expected.statistic, rel=1e-4)
+
+
 def test_hosmer_lemeshow_test_needs_three_groups():
     X = np.arange(40.0)[:, None] % 2
     y = (np.arange(40) % 3 == 0).astype(int)

@@ -499,6 +499,7 @@ def _binary_residuals(data: FittedData, *, of_fit: bool = False) -> tuple[Array,
     """Return logits, shares y of a class, weights, residuals y - p, and p q."""
     eta, y, s = _gather_logits(data, of_fit=of_fit)
     eta, y = eta[:, 0], y[:, 0]
+    s = data.objective.xp.astype(s, eta.dtype, copy=False)
     p, q = sigmoid(eta), sigmoid(-eta)
     return eta, y, s, y * q - (1 - y) * p, p * q
 
@@ -514,18 +515,24 @@ def _gather_logits(
     """
     objective = data.objective
     model, K = (objective.loss, data.parameters), objective.n_outputs
-    rows = objective.data.map_rows(_logits_labels_weights, *model, width=2 * K + 1)
-    eta, y, s = rows[:, :K], rows[:, K:-1], data.dataset.mean_weight * rows[:, -1]
+    rows = objective.data.map_rows(_logits_and_labels, *model, width=2 * K)
+    eta, y = rows[:, :K], rows[:, K:]
+    # The weights as given: those of the objective are divided by their mean.
+    s = data.dataset.labelled_data.map_rows(_weights, reads_rows=False)
     factors, xp = data.dataset.class_weights.factors, objective.xp
-    if not of_fit and (factors != 1).any():
+    if of_fit and (factors != 1).any():
         codes = xp.astype(y[:, 0], xp.int32)
-        s = s / xp.take(objective.place(factors, s.dtype), codes)
+        s = s * xp.take(objective.place(factors, s.dtype), codes)
     return (eta, y, s) if data.parameter_map.sign > 0 else (-eta, 1 - y, s)
 
 
-def _logits_labels_weights(block: Block, loss: Loss, parameters: Array) -> Array:
+def _logits_and_labels(block: Block, loss: Loss, parameters: Array) -> Array:
     eta = passes.logits(block, loss, parameters)[:, 0, :]
-    return block.xp.concat([eta, block.labels, block.weights], axis=1)
+    return block.xp.concat([eta, block.labels], axis=1)
+
+
+def _weights(block: Block) -> Array:
+    return block.weights[:, 0]
 
 
 def _matvec(block: Block, root_coef: tuple[Array, Array | None]) -> Array:
