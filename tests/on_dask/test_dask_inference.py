@@ -52,6 +52,25 @@ def assert_same(chunked: Any, expected: Any) -> None:
     assert chunked.names == expected.names
 
 
+def test_inference_reads_chunks_three_or_four_times_and_once_more_for_robust_errors():
+    reads: list[int] = []
+
+    def read(block: np.ndarray) -> np.ndarray:
+        reads.append(len(block))
+        return block
+
+    lazy, y = in_chunks(X, LABELS["two"])
+    lazy = da.map_blocks(read, lazy, dtype=X.dtype, meta=np.empty((0, 0)))
+    model = xlr.LogisticRegression(C=np.inf).fit(lazy, y)
+    counts = []
+    for cov_type in ("nonrobust", "HC0"):
+        reads.clear()
+        xlr.infer(model, lazy, y, cov_type=cov_type)
+        counts.append(reads.count(SIZES[0]))
+    assert counts[0] in (3, 4)
+    assert counts[1] == counts[0] + 1
+
+
 @pytest.mark.parametrize("classes", LABELS)
 def test_inference_on_chunks_is_that_in_memory(classes: str) -> None:
     y = LABELS[classes]

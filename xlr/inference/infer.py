@@ -269,15 +269,16 @@ def _null_log_likelihood(data: FittedData) -> float:
     objective = data.objective
     null = np.zeros(objective.n_parameters)
     if objective.fit_intercept:
-        if not data.is_firth and objective.data.targets.offset is None:
+        has_offset = objective.data.targets.offset is not None
+        if not (data.is_firth or has_offset):
             shares = data.class_totals / data.total_weight
             return float(data.class_totals @ np.log(shares))
         is_coef = np.arange(null.size) % objective.output_size < objective.n_features
         A = np.eye(null.size)[is_coef]
         # The intercepts of the fit compensate for an offset far from zero. Those of
-        # separated classes can make all rows certain, and Firth's penalty infinite.
+        # separated classes could make all rows certain, and Firth's penalty infinite.
         start = data.standardized_params
-        if data.is_firth:
+        if not has_offset:
             start = arrays.to_host(objective.null_parameters())[0]
         null, *_ = constrained_minimum(objective, start, A)
     return NewtonStep(data.with_estimates(null)).log_likelihood

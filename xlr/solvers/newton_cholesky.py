@@ -123,12 +123,11 @@ class NewtonCholesky:
         renew |= state.searches & (last.step_norm > 0)
         n_renewed = np.count_nonzero(renew)
         hessian, solve, added = state.hessian, state.solve, state.added
-        pairs: tuple[quasi_newton.Pair, ...] = ()
-        if n_renewed == objective.n_models:
+        all_renewed = n_renewed == objective.n_models
+        pairs = () if all_renewed else _pairs(objective, state)
+        if all_renewed:
             hessian = objective.hessian(w)
-        else:
-            pairs = _pairs(objective, state)
-        if 0 < n_renewed < objective.n_models:
+        elif n_renewed:
             models, kept = np.nonzero(renew)[0], objective.place(~renew)
             renewed = objective.select(models).hessian(arrays.take(w, models))
             hessian = hessian.replace(models, renewed)
@@ -183,7 +182,7 @@ class NewtonCholesky:
 def _pairs(objective: Objective, state: NewtonState) -> tuple[quasi_newton.Pair, ...]:
     """Return the steps with the current Hessian, which correct it (BFGS)."""
     w, gradient = state.before
-    if w is state.parameters:  # there was no step, or it was rejected
+    if w is state.parameters:  # before the first step
         return state.pairs
     changes = state.parameters - w, state.at.gradient - gradient
     return (*state.pairs, quasi_newton.make_pair(*changes, xp=objective.xp))
